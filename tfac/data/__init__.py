@@ -1,0 +1,1 @@
+"""Data: builders that write TFRecords, the readers of other people's layouts, and tf.data input."""

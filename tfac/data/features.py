@@ -1,0 +1,43 @@
+"""The one feature specification of a record: written by every builder, parsed by the input pipeline.
+
+| feature | type | meaning |
+|---|---|---|
+| image | encoded JPEG or PNG | the picture, byte for byte as it was received |
+| key | string | what the picture is called in its source, unique in the data set |
+| size | int32 [2] | height and width of the picture, pixels |
+| labels | uint8 [A] | 1 where the attribute is shown, in the order of the metadata's `attributes` |
+| label_mask | bool [A] | False where nobody annotated the attribute; the label is then 0 |
+| landmarks | float32 [K, 2] | x and y in [0, 1] of the picture's width and height |
+| landmarks_valid | bool | False where the landmarks are unknown; they are then 0.5 |
+
+A builder's metadata (`metadata.json` beside the records) carries `attributes` (their names in order)
+and `landmark_scheme` (a name in `tfac.landmarks.LANDMARK_SCHEMES`).
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from tfac.landmarks import LandmarkScheme
+
+
+def record_features(attributes: Sequence[str], scheme: LandmarkScheme) -> tfds.features.FeaturesDict:
+    """Returns the TFDS features of a record with A attributes and the K landmarks of `scheme`."""
+    num_attributes, num_landmarks = len(attributes), scheme.num_landmarks
+    return tfds.features.FeaturesDict(
+        {
+            "image": tfds.features.Image(shape=(None, None, 3)),
+            "key": tfds.features.Text(),
+            "size": tfds.features.Tensor(shape=(2,), dtype=np.int32),
+            "labels": tfds.features.Tensor(shape=(num_attributes,), dtype=np.uint8),
+            "label_mask": tfds.features.Tensor(shape=(num_attributes,), dtype=np.bool_),
+            "landmarks": tfds.features.Tensor(shape=(num_landmarks, 2), dtype=np.float32),
+            "landmarks_valid": tfds.features.Scalar(dtype=np.bool_),
+        }
+    )
+
+
+def record_metadata(attributes: Sequence[str], scheme: LandmarkScheme) -> tfds.core.MetadataDict:
+    """Returns the metadata every builder stores beside its records."""
+    return tfds.core.MetadataDict(attributes=list(attributes), landmark_scheme=scheme.name)
