@@ -29,6 +29,7 @@ setup(
         "pillow>=11",
         "matplotlib>=3.9",
         "scikit-learn>=1.5",
+        "tqdm>=4.66",
     ],
     extras_require={
         "beam": ["apache-beam>=2.77,<2.78"],

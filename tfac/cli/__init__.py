@@ -1,0 +1,43 @@
+"""The command-line programs; each is also ``python -m tfac.cli.NAME``."""
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from absl import app, flags
+
+from tfac.errors import TfacError
+
+# TensorFlow's start-up notices say nothing a user can act on and bury the programs' own output.
+# Whoever wants them sets the variable.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+
+
+def run_program(main: Callable[[Sequence[str]], int | None]) -> None:
+    """Parses flags and runs `main`; a `TfacError` becomes one clear line and exit status 1.
+
+    An interrupt (Ctrl-C) ends with status 130 and no traceback.
+    """
+
+    def guarded(argv: Sequence[str]) -> int | None:
+        try:
+            return main(argv)
+        except TfacError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 1
+        except KeyboardInterrupt:
+            print("interrupted", file=sys.stderr)
+            return 130
+
+    app.run(guarded, flags_parser=_parse_flags)
+
+
+def _parse_flags(argv: Sequence[str]) -> list[str]:
+    try:
+        return flags.FLAGS(argv)
+    except flags.Error as error:
+        program = os.path.basename(argv[0])
+        print(f"error: {error}\nSee {program} --help", file=sys.stderr)
+        sys.exit(2)

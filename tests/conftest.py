@@ -1,0 +1,87 @@
+"""Fixtures shared by the tests: a tiny data set of records and the real faces, where present."""
+
+import io
+import os
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import numpy as np
+import pytest
+
+SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+TINY_SPLITS = {"train": 24, "validation": 12, "test": 8}
+
+
+@pytest.fixture(scope="session")
+def real_faces() -> Path:
+    """The folder of real faces that is on the project's own machines alone."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip(f"needs the real faces in {SHARED_DATA}, which are never published")
+    return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def tiny_records(tmp_path_factory) -> Path:
+    """A prepared data set: 24, 12 and 8 noise pictures of 40x48 with all 40 labels.
+
+    Attribute j is shown where the picture's mean brightness passes a level that rises with j, so
+    labels are learnable. The first picture of each split has no landmarks, the second has three
+    unannotated attributes.
+    """
+    import tensorflow as tf
+    import tensorflow_datasets as tfds
+
+    from tfac.attributes import ATTRIBUTES
+    from tfac.data.features import record_features, record_metadata
+    from tfac.landmarks import DLIB_72
+
+    def examples(split: str, count: int):
+        rng = np.random.default_rng(len(split))
+        levels = np.linspace(60, 200, len(ATTRIBUTES))
+        for i in range(count):
+            brightness = rng.uniform(40, 215)
+            picture = np.clip(rng.normal(brightness, 20, (48, 40, 3)), 0, 255).astype(np.uint8)
+            label_mask = np.ones(len(ATTRIBUTES), bool)
+            if i == 1:
+                label_mask[:3] = False
+            valid = i != 0
+            yield {
+                "image": tf.io.encode_jpeg(picture, quality=95).numpy(),
+                "key": f"{split}-{i:03d}.jpg",
+                "size": np.array(picture.shape[:2], np.int32),
+                "labels": ((brightness > levels) & label_mask).astype(np.uint8),
+                "label_mask": label_mask,
+                "landmarks": rng.uniform(0.2, 0.8, (72, 2)).astype(np.float32) * valid
+                + 0.5 * (not valid),
+                "landmarks_valid": valid,
+            }
+
+    class TinyFaces(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+        """Tiny data set of the tests."""
+
+        VERSION = tfds.core.Version("1.0.0")
+
+        def _info(self):
+            return tfds.core.DatasetInfo(
+                builder=self,
+                features=record_features(ATTRIBUTES, DLIB_72),
+                metadata=record_metadata(ATTRIBUTES, DLIB_72),
+            )
+
+        def _split_generators(self, dl_manager):
+            return {split: self._generate(split, n) for split, n in TINY_SPLITS.items()}
+
+        def _generate(self, split, count):
+            for example in examples(split, count):
+                # A file object is stored byte for byte; an array would be encoded again.
+                yield example["key"], {**example, "image": io.BytesIO(example["image"])}
+
+        def _generate_examples(self):
+            raise NotImplementedError
+
+    data_dir = tmp_path_factory.mktemp("tiny")
+    builder = TinyFaces(data_dir=data_dir)
+    builder.download_and_prepare()
+    return Path(builder.data_path)
