@@ -1,0 +1,17 @@
+"""Losses: plain functions of arrays that return per-element values."""
+
+from tfac.losses.attribute_losses import (
+    ATTRIBUTE_LOSSES,
+    BinaryCrossentropy,
+    SquaredError,
+    get_attribute_loss,
+)
+from tfac.losses.landmark_loss import landmark_squared_error
+
+__all__ = [
+    "ATTRIBUTE_LOSSES",
+    "BinaryCrossentropy",
+    "SquaredError",
+    "get_attribute_loss",
+    "landmark_squared_error",
+]

@@ -1,0 +1,109 @@
+"""A branch of DMM-CNN: spatial pyramid pooling, fully connected layers, head."""
+
+from collections.abc import Sequence
+
+import keras
+
+from tfac.layers.spatial_pyramid_pooling import SpatialPyramidPooling
+
+
+@keras.saving.register_keras_serializable(package="tfac")
+class PyramidBranch(keras.layers.Layer):
+    """Spatial pyramid pooling, hidden fully connected layers with ReLU, and a linear head.
+
+    Departure: the paper's branches have no normalisation and do not name their activation; ReLU is
+    taken, and `normalization` puts a batch normalisation before each, which training from scratch
+    needs (README, "Readings and departures").
+
+    Args:
+        levels: grid sizes of the pyramid.
+        hidden_units: widths of the hidden layers.
+        num_outputs: width of the head.
+        normalization: batch-normalise each hidden layer before its ReLU; False is the paper.
+        dropout: share of the last hidden layer's units dropped in training, in [0, 1); 0 is the
+            paper.
+
+    Call arguments:
+        feature_maps: [B, H, W, C].
+        training: batch statistics and dropout in training, moving statistics otherwise.
+
+    Returns:
+        float32 [B, num_outputs], also under mixed precision.
+
+    Reference:
+        Mao et al. (DMM-CNN), sections 3.2.1 to 3.2.3 and figure 2.
+    """
+
+    def __init__(
+        self,
+        levels: Sequence[int],
+        hidden_units: Sequence[int],
+        num_outputs: int,
+        normalization: bool = False,
+        dropout: float = 0.0,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        if num_outputs < 1:
+            raise ValueError(f"num_outputs: expected 1 or more. Received: {num_outputs}")
+        if not 0 <= dropout < 1:
+            raise ValueError(f"dropout: expected a share in [0, 1). Received: {dropout}")
+        self.levels = tuple(levels)
+        self.hidden_units = tuple(hidden_units)
+        self.num_outputs = num_outputs
+        self.normalization = normalization
+        self.dropout = dropout
+        policy = self.dtype_policy
+        self.pooling = SpatialPyramidPooling(self.levels, name="pooling", dtype=policy)
+        self.hidden = []
+        for i, units in enumerate(self.hidden_units, start=1):
+            dense = keras.layers.Dense(
+                units,
+                use_bias=not normalization,
+                kernel_initializer="he_normal",
+                name=f"dense_{i}",
+                dtype=policy,
+            )
+            self.hidden.append(dense)
+            if normalization:
+                self.hidden.append(
+                    keras.layers.BatchNormalization(
+                        momentum=0.9, epsilon=1e-5, name=f"normalization_{i}", dtype=policy
+                    )
+                )
+            self.hidden.append(keras.layers.ReLU(name=f"relu_{i}", dtype=policy))
+        if dropout:
+            self.hidden.append(keras.layers.Dropout(dropout, name="dropout", dtype=policy))
+        self.head = keras.layers.Dense(num_outputs, name="head", dtype="float32")
+
+    def build(self, input_shape):
+        """Builds the sublayers for feature maps [B, H, W, C]."""
+        self.pooling.build(input_shape)
+        shape = self.pooling.compute_output_shape(input_shape)
+        for layer in self.hidden:
+            layer.build(shape)
+            shape = layer.compute_output_shape(shape)
+        self.head.build(shape)
+        super().build(input_shape)
+
+    def call(self, feature_maps, training=False):
+        """Maps [B, H, W, C] to float32 [B, num_outputs]."""
+        features = self.pooling(feature_maps)  # [B, bins * C]
+        for layer in self.hidden:
+            features = layer(features, training=training)  # [B, units]
+        return self.head(features)
+
+    def compute_output_shape(self, input_shape):
+        """Returns (B, num_outputs)."""
+        return (input_shape[0], self.num_outputs)
+
+    def get_config(self):
+        """Returns the constructor's arguments."""
+        return {
+            **super().get_config(),
+            "levels": self.levels,
+            "hidden_units": self.hidden_units,
+            "num_outputs": self.num_outputs,
+            "normalization": self.normalization,
+            "dropout": self.dropout,
+        }

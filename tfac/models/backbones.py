@@ -1,0 +1,112 @@
+"""Backbones by name, from KerasHub, and where their weights come from."""
+
+from pathlib import Path
+
+import keras
+import keras_hub
+
+from tfac.errors import ConfigError
+
+_RESNETS = {
+    "resnet18": ("basic_block", (2, 2, 2, 2)),
+    "resnet34": ("basic_block", (3, 4, 6, 3)),
+    "resnet50": ("bottleneck_block", (3, 4, 6, 3)),
+}
+_PRESETS = {
+    "resnet18": "resnet_18_imagenet",
+    "resnet34": "resnet_34_imagenet",
+    "resnet50": "resnet_50_imagenet",
+    "vgg16": "vgg_16_imagenet",
+}
+BACKBONES: tuple[str, ...] = (*_RESNETS, "vgg16")
+OUTPUT_STRIDES = (8, 16, 32)
+
+
+def create_backbone(name: str, output_stride: int = 32, dtype=None) -> keras.Model:
+    """Returns a backbone without weights of its own: images [B, H, W, 3] to maps [B, h, w, C].
+
+    Args:
+        name: one of `BACKBONES`.
+        output_stride: H / h of the last map: 32 is the published network; 16 and 8 keep the last
+            one or two stages of a ResNet at the resolution before them, for small pictures. The
+            weights are the same in number and shape.
+        dtype: Keras dtype policy.
+
+    Raises:
+        ConfigError: an unknown name, or an output stride that the backbone does not have.
+    """
+    if name not in BACKBONES:
+        raise ConfigError(f"backbone: expected one of {', '.join(BACKBONES)}. Received: {name}")
+    if output_stride not in OUTPUT_STRIDES or (name not in _RESNETS and output_stride != 32):
+        raise ConfigError(
+            f"output_stride: expected one of {OUTPUT_STRIDES} for a ResNet and 32 for another "
+            f"backbone. Received: {output_stride} for {name}"
+        )
+    if name == "vgg16":
+        return _create_vgg16(dtype)
+    block_type, blocks = _RESNETS[name]
+    halved = OUTPUT_STRIDES.index(output_stride)  # stages 3 and 4 that keep their stride of 2
+    return keras_hub.models.ResNetBackbone(
+        input_conv_filters=[64],
+        input_conv_kernel_sizes=[7],
+        stackwise_num_filters=[64, 128, 256, 512],
+        stackwise_num_blocks=list(blocks),
+        stackwise_num_strides=[1, 2] + [2] * halved + [1] * (2 - halved),
+        block_type=block_type,
+        image_shape=(None, None, 3),
+        data_format="channels_last",
+        dtype=dtype,
+        name=name,
+    )
+
+
+def _create_vgg16(dtype) -> keras.Model:
+    # KerasHub's VGG passes no dtype on to its layers, so the global policy has to say it.
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(dtype or policy)
+    try:
+        return keras_hub.models.VGGBackbone(
+            stackwise_num_repeats=[2, 2, 3, 3, 3],
+            stackwise_num_filters=[64, 128, 256, 512, 512],
+            image_shape=(None, None, 3),
+            name="vgg16",
+        )
+    finally:
+        keras.config.set_dtype_policy(policy)
+
+
+def load_backbone_weights(backbone: keras.Model, source: str) -> None:
+    """Loads weights into a backbone made by `create_backbone`.
+
+    Args:
+        backbone: the backbone to change.
+        source: "imagenet" downloads KerasHub's ImageNet preset (the one place that uses the
+            network); otherwise a local ``.weights.h5`` file of the same backbone or a folder
+            holding a KerasHub preset.
+
+    Raises:
+        ConfigError: there is no such file or folder, or its weights do not fit the backbone.
+    """
+    path = Path(source)
+    try:
+        if source == "imagenet":
+            _copy_preset(backbone, _PRESETS[backbone.name])
+        elif path.is_dir():
+            _copy_preset(backbone, str(path))
+        elif path.is_file() and source.endswith(".weights.h5"):
+            backbone.load_weights(path)
+        else:
+            raise ConfigError(
+                "backbone_weights: expected imagenet, a .weights.h5 file or a folder with a "
+                f"KerasHub preset. Received: {source}"
+            )
+    except (ValueError, OSError) as error:
+        if isinstance(error, ConfigError):
+            raise
+        raise ConfigError(
+            f"backbone_weights: {source} does not hold weights for {backbone.name}: {error}"
+        ) from error
+
+
+def _copy_preset(backbone: keras.Model, preset: str) -> None:
+    backbone.set_weights(keras_hub.models.Backbone.from_preset(preset).get_weights())
