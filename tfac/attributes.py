@@ -1,4 +1,4 @@
-"""The 40 facial attributes of CelebA: the one place where their names, order and groups are written.
+"""CelebA's 40 facial attributes: the one place where names, order and groups are written.
 
 References:
     Liu et al., "Deep Learning Face Attributes in the Wild", ICCV 2015 (names and order).

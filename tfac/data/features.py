@@ -1,4 +1,4 @@
-"""The one feature specification of a record: written by every builder, parsed by the input pipeline.
+"""The one feature specification of a record: every builder writes it, the input parses it.
 
 | feature | type | meaning |
 |---|---|---|
@@ -10,8 +10,8 @@
 | landmarks | float32 [K, 2] | x and y in [0, 1] of the picture's width and height |
 | landmarks_valid | bool | False where the landmarks are unknown; they are then 0.5 |
 
-A builder's metadata (`metadata.json` beside the records) carries `attributes` (their names in order)
-and `landmark_scheme` (a name in `tfac.landmarks.LANDMARK_SCHEMES`).
+A builder's metadata (`metadata.json` beside the records) carries `attributes` (names in order) and
+`landmark_scheme` (a name in `tfac.landmarks.LANDMARK_SCHEMES`).
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,9 @@ import tensorflow_datasets as tfds
 from tfac.landmarks import LandmarkScheme
 
 
-def record_features(attributes: Sequence[str], scheme: LandmarkScheme) -> tfds.features.FeaturesDict:
+def record_features(
+    attributes: Sequence[str], scheme: LandmarkScheme
+) -> tfds.features.FeaturesDict:
     """Returns the TFDS features of a record with A attributes and the K landmarks of `scheme`."""
     num_attributes, num_landmarks = len(attributes), scheme.num_landmarks
     return tfds.features.FeaturesDict(

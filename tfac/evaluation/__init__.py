@@ -1,0 +1,1 @@
+"""Evaluation: metrics by attribute, reports and charts."""

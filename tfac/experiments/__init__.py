@@ -1,0 +1,1 @@
+"""Experiments: one file each, with the paper, the command and the expected result."""
