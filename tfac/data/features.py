@@ -9,6 +9,7 @@
 | label_mask | bool [A] | False where nobody annotated the attribute; the label is then 0 |
 | landmarks | float32 [K, 2] | x and y in [0, 1] of the picture's width and height |
 | landmarks_valid | bool | False where the landmarks are unknown; they are then 0.5 |
+| landmarks_source | int64 | optional: where the landmarks come from, an index of LANDMARK_SOURCES |
 
 A builder's metadata (`metadata.json` beside the records) carries `attributes` (names in order) and
 `landmark_scheme` (a name in `tfac.landmarks.LANDMARK_SCHEMES`).
@@ -21,14 +22,24 @@ import tensorflow_datasets as tfds
 
 from tfac.landmarks import LandmarkScheme
 
+# "none": no landmarks; "detected": predicted from the face that a detector found; "assumed":
+# predicted from where aligned pictures have their face, none being found; "annotated": given by the
+# source.
+LANDMARK_SOURCES = ("none", "detected", "assumed", "annotated")
+
 
 def record_features(
-    attributes: Sequence[str], scheme: LandmarkScheme
+    attributes: Sequence[str], scheme: LandmarkScheme, *, with_landmarks_source: bool = False
 ) -> tfds.features.FeaturesDict:
-    """Returns the TFDS features of a record with A attributes and the K landmarks of `scheme`."""
+    """Returns the TFDS features of a record with A attributes and the K landmarks of `scheme`.
+
+    `with_landmarks_source` adds the optional feature of that name.
+    """
     num_attributes, num_landmarks = len(attributes), scheme.num_landmarks
+    source = {"landmarks_source": tfds.features.ClassLabel(names=list(LANDMARK_SOURCES))}
     return tfds.features.FeaturesDict(
         {
+            **(source if with_landmarks_source else {}),
             "image": tfds.features.Image(shape=(None, None, 3)),
             "key": tfds.features.Text(),
             "size": tfds.features.Tensor(shape=(2,), dtype=np.int32),

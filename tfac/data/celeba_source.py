@@ -1,0 +1,294 @@
+"""CelebA's official layout: where its files are, and what its annotation files say.
+
+| file | where | rows |
+|---|---|---|
+| `img_align_celeba.zip` or `img_align_celeba/` | flat, `Img/` | the pictures |
+| `list_attr_celeba.txt` | flat, `Anno/` | their number; 40 names; name and 40 of -1 and 1 |
+| `list_eval_partition.txt` | flat, `Eval/` | name and 0 (train), 1 (validation) or 2 (test) |
+| `list_landmarks_align_celeba.txt` | flat, `Anno/` | their number; 10 names; name and 10 numbers |
+
+Landmarks are pixels of the official aligned picture of 178x218, whatever size the pictures have.
+
+Reference:
+    Liu et al., "Deep Learning Face Attributes in the Wild", ICCV 2015.
+"""
+
+import dataclasses
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from tfac.attributes import ATTRIBUTES
+from tfac.data.pictures import PictureFiles
+from tfac.data.problems import Problems
+from tfac.errors import DataError
+
+PICTURE_SIZE = (218, 178)  # height and width of an official aligned picture, pixels
+
+PICTURE_NAMES = ("img_align_celeba.zip", "img_align_celeba")
+LABELS_NAME = "list_attr_celeba.txt"
+PARTITION_NAME = "list_eval_partition.txt"
+LANDMARKS_NAME = "list_landmarks_align_celeba.txt"
+LANDMARK_COLUMNS = tuple(
+    f"{point}_{axis}"
+    for point in ("lefteye", "righteye", "nose", "leftmouth", "rightmouth")
+    for axis in "xy"
+)
+SPLITS = ("train", "validation", "test")
+
+_FOLDERS = ("", "Anno", "Eval", "Img")
+
+Row = tuple[int, bytes]  # line number from 1, parsed values
+Rows = dict[str, Row]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class CelebASource:
+    """The files of one copy of CelebA; `landmarks` is None where that file is not there."""
+
+    pictures: PictureFiles
+    labels: Path
+    partition: Path
+    landmarks: Path | None
+
+    @property
+    def annotation_files(self) -> list[Path]:
+        """The annotation files that are there."""
+        return [path for path in (self.labels, self.partition, self.landmarks) if path]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class CelebASplit:
+    """The annotated pictures of one split, N of them, sorted by name.
+
+    Attributes:
+        names: file names of the pictures.
+        lines: int32 [N], where each stands in list_attr_celeba.txt, from 1.
+        labels: uint8 [N, 40] in {0, 1}.
+        landmarks: float32 [N, 5, 2] in [0, 1] of the picture, NaN where there is no row; None where
+            they were not read.
+    """
+
+    names: list[str]
+    lines: np.ndarray
+    labels: np.ndarray
+    landmarks: np.ndarray | None
+
+
+def find_source(source_dir: str | os.PathLike) -> CelebASource:
+    """Returns the files of the copy of CelebA in `source_dir`.
+
+    Where both the archive and the extracted folder are there, the archive is read.
+
+    Raises:
+        DataError: the folder, the pictures or a required annotation file is missing.
+    """
+    source_dir = Path(source_dir)
+    if not source_dir.is_dir():
+        raise DataError(f"expected a folder with CelebA's files. Received: {source_dir}")
+    landmarks = _find(source_dir, LANDMARKS_NAME, required=False)
+    return CelebASource(
+        pictures=PictureFiles(_find(source_dir, *PICTURE_NAMES)),
+        labels=_find(source_dir, LABELS_NAME),
+        partition=_find(source_dir, PARTITION_NAME),
+        landmarks=landmarks,
+    )
+
+
+def _find(source_dir: Path, *names: str, required: bool = True) -> Path | None:
+    for name in names:
+        for folder in _FOLDERS:
+            if (source_dir / folder / name).exists():
+                return source_dir / folder / name
+    if required:
+        raise DataError(
+            f"{source_dir}: expected {' or '.join(names)} there or under Anno/, Eval/ or Img/, "
+            "found none"
+        )
+    return None
+
+
+def read_splits(
+    source: CelebASource, problems: Problems, *, with_landmarks: bool = False
+) -> dict[str, CelebASplit]:
+    """Reads the annotation files and checks them against each other and against the pictures.
+
+    Of a row that occurs twice the first counts. A row that is skipped leaves its picture out, a
+    skipped row of landmarks leaves the picture without landmarks.
+
+    Args:
+        source: the files.
+        problems: told of each row that is malformed, doubled, or alone in its file, and of each
+            picture without a row.
+        with_landmarks: also read the landmarks file, which must be there.
+
+    Returns:
+        The splits that have pictures, in the order of SPLITS.
+
+    Raises:
+        DataError: a file cannot be read, or has another header; or a problem, where `problems` says
+            stop; or nothing is left.
+    """
+    labels, refused = _read_rows(source.labels, _parse_labels, problems, ATTRIBUTES)
+    partition, refused_too = _read_rows(source.partition, _parse_partition, problems)
+    refused |= refused_too
+    landmarks: Rows | None = None
+    if with_landmarks:
+        landmarks, without = _read_rows(
+            source.landmarks, _parse_landmarks, problems, LANDMARK_COLUMNS
+        )
+    _check_against_each_other(source, labels, partition, refused, problems)
+    names = sorted(labels.keys() & partition.keys() & source.pictures.names)
+    if landmarks is not None:
+        for name in names:
+            if name not in landmarks and name not in without:
+                line = labels[name][0]
+                problems.report(
+                    "picture without a landmarks row",
+                    f"{source.landmarks}: expected a row for {name} ({source.labels} line {line}), "
+                    "found none",
+                )
+    by_split: list[list[str]] = [[], [], []]
+    for name in names:
+        by_split[partition[name][1][0]].append(name)
+    splits = {
+        split: _to_arrays(members, labels, landmarks)
+        for split, members in zip(SPLITS, by_split, strict=True)
+        if members
+    }
+    if not splits:
+        raise DataError(f"{source.labels}: expected at least one picture with labels, found none")
+    return splits
+
+
+def _read_rows(
+    path: Path,
+    parse: Callable[[list[str]], bytes],
+    problems: Problems,
+    header: tuple[str, ...] = (),
+) -> tuple[Rows, set[str]]:
+    """Returns the rows of an annotation file by name, and the names of its refused rows."""
+    rows: Rows = {}
+    refused: set[str] = set()
+    with _open_text(path) as file:
+        announced = _read_header(file, path, header) if header else None
+        first_line = 3 if header else 1
+        count = 0
+        for line, text in enumerate(file, first_line):
+            columns = text.split()
+            if not columns:
+                continue
+            count += 1
+            name, where = columns[0], f"{path} line {line}"
+            if name in rows:
+                problems.report(
+                    "doubled row",
+                    f"{where}: expected each picture once. Received: {name} again, first on line "
+                    f"{rows[name][0]}",
+                )
+                continue
+            try:
+                rows[name] = line, parse(columns[1:])
+            except ValueError as error:
+                problems.report("malformed row", f"{where}: {error} (row of {name})")
+                refused.add(name)
+    if announced is not None and announced != count:
+        problems.report(
+            "wrong number of rows",
+            f"{path} line 1: expected the number of rows that follow, {count}. "
+            f"Received: {announced}",
+        )
+    return rows, refused - rows.keys()
+
+
+def _open_text(path: Path):
+    try:
+        return path.open(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise DataError(f"{path}: the file cannot be read: {error.strerror}") from error
+
+
+def _read_header(file, path: Path, header: tuple[str, ...]) -> int:
+    first, second = file.readline().strip(), tuple(file.readline().split())
+    if not first.isdecimal():
+        raise DataError(f"{path} line 1: expected the number of rows. Received: {first[:80]!r}")
+    if second != header:
+        differing = [pair for pair in zip(header, second, strict=False) if pair[0] != pair[1]]
+        detail = f", {differing[0][1]!r} in the place of {differing[0][0]!r}" if differing else ""
+        raise DataError(
+            f"{path} line 2: expected the {len(header)} column names of CelebA in their order. "
+            f"Received: {len(second)} names{detail}"
+        )
+    return int(first)
+
+
+def _parse_labels(values: list[str]) -> bytes:
+    _check_number(values, len(ATTRIBUTES), "labels")
+    if not set(values) <= {"-1", "1"}:
+        wrong = next(i for i, value in enumerate(values) if value not in ("-1", "1"))
+        raise ValueError(f"expected -1 or 1 for {ATTRIBUTES[wrong]}. Received: {values[wrong]!r}")
+    return bytes(value == "1" for value in values)
+
+
+def _parse_partition(values: list[str]) -> bytes:
+    _check_number(values, 1, "partition number")
+    if values[0] not in ("0", "1", "2"):
+        raise ValueError(f"expected partition 0, 1 or 2. Received: {values[0]!r}")
+    return bytes([int(values[0])])
+
+
+def _parse_landmarks(values: list[str]) -> bytes:
+    _check_number(values, len(LANDMARK_COLUMNS), "coordinates")
+    height, width = PICTURE_SIZE
+    points = np.array(values, np.float32).reshape(5, 2) / np.array([width, height], np.float32)
+    if not np.all((points >= 0) & (points <= 1)):
+        raise ValueError(
+            f"expected coordinates inside a picture of {width}x{height}. "
+            f"Received: {' '.join(values)}"
+        )
+    return points.tobytes()
+
+
+def _check_number(values: list[str], expected: int, what: str) -> None:
+    if len(values) != expected:
+        raise ValueError(f"expected {expected} {what} after the name. Received: {len(values)}")
+
+
+def _check_against_each_other(
+    source: CelebASource, labels: Rows, partition: Rows, refused: set[str], problems: Problems
+) -> None:
+    pictures = source.pictures.names
+    for name in sorted(pictures - labels.keys() - refused):
+        problems.report(
+            "picture without a row",
+            f"{source.pictures.describe(name)}: expected a row in {source.labels}, found none",
+        )
+    for rows, path, others in (
+        (labels, source.labels, ((pictures, source.pictures.path), (partition, source.partition))),
+        (partition, source.partition, ((labels, source.labels),)),
+    ):
+        for name, (line, _) in rows.items():
+            for other, other_path in others:
+                if name not in other and name not in refused:
+                    problems.report(
+                        "row without a picture" if other is pictures else "row in one file alone",
+                        f"{path} line {line}: {name} is missing from {other_path}",
+                    )
+
+
+def _to_arrays(names: list[str], labels: Rows, landmarks: Rows | None) -> CelebASplit:
+    missing = np.full((5, 2), np.nan, np.float32).tobytes()
+    points = None
+    if landmarks is not None:
+        packed = b"".join(landmarks[name][1] if name in landmarks else missing for name in names)
+        points = np.frombuffer(packed, np.float32).reshape(-1, 5, 2)
+    return CelebASplit(
+        names=names,
+        lines=np.array([labels[name][0] for name in names], np.int32),
+        labels=np.frombuffer(b"".join(labels[name][1] for name in names), np.uint8).reshape(
+            -1, len(ATTRIBUTES)
+        ),
+        landmarks=points,
+    )

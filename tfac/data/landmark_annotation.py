@@ -1,0 +1,242 @@
+"""Checking and annotating aligned pictures in worker processes, chunk by chunk.
+
+Each worker decodes the pictures of a chunk, finds their landmarks and writes one file, whole or not
+at all. After an interrupt the files that are there are kept and only the rest is computed.
+"""
+
+import dataclasses
+import multiprocessing
+import os
+import signal
+import threading
+import zipfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from tfac.data.face_detection import FaceDetector, Rectangle
+from tfac.data.pictures import RECORD_FORMATS, PictureFiles, open_picture
+from tfac.errors import DataError
+from tfac.files import whole_file
+
+CHUNK_SIZE = 256
+
+# Height and width to which smaller pictures are enlarged: CelebA's aligned pictures. The detector
+# finds faces of 80 pixels and more, and theirs are 87 wide.
+DETECTION_SIZE = (218, 178)
+
+# Where the face of an aligned CelebA picture is: left, top, right, bottom in fractions of its width
+# and height. Median of the detector's rectangles.
+ALIGNED_FACE = (0.253, 0.427, 0.742, 0.826)
+
+# A detected rectangle that overlaps ALIGNED_FACE less (intersection over union) is another face.
+MIN_OVERLAP = 0.3
+
+DETECTED, ASSUMED, BROKEN = 0, 1, 2
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Chunk:
+    """What is known of the N pictures of a chunk.
+
+    Attributes:
+        sizes: int32 [N, 2], height and width of each picture in pixels, 0 where broken.
+        points: float32 [N, 68, 2], dlib's points in fractions of the picture's width and height
+            (some may lie outside [0, 1]); [N, 0, 2] where landmarks were not wanted.
+        status: uint8 [N]: DETECTED, ASSUMED (no face was detected; the points were predicted from
+            ALIGNED_FACE) or BROKEN (the picture cannot be decoded).
+        errors: str [N], why a picture is BROKEN, else empty.
+    """
+
+    sizes: np.ndarray
+    points: np.ndarray
+    status: np.ndarray
+    errors: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class AnnotationJob:
+    """Annotates the pictures `names` of `pictures` into chunk files in `folder`.
+
+    Attributes:
+        pictures: where the pictures are.
+        names: which pictures, in the order of the chunks.
+        folder: where the chunk files go; one job's own.
+        find_landmarks: False only checks that the pictures can be decoded.
+    """
+
+    pictures: PictureFiles
+    names: Sequence[str]
+    folder: Path
+    find_landmarks: bool = True
+
+    def chunk_names(self) -> list[Sequence[str]]:
+        """The names of the pictures of each chunk."""
+        starts = range(0, len(self.names), CHUNK_SIZE)
+        return [self.names[start : start + CHUNK_SIZE] for start in starts]
+
+    def load(self, index: int) -> Chunk | None:
+        """Returns chunk `index`, or None where its file is missing or damaged."""
+        path = self._path(index)
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                return Chunk(**{f.name: arrays[f.name] for f in dataclasses.fields(Chunk)})
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            return None
+
+    def compute(self, index: int, names: Sequence[str], detector: FaceDetector) -> None:
+        """Computes the chunk `index` of the pictures `names` and writes its file."""
+        chunk = _annotate(self.pictures, names, detector if self.find_landmarks else None)
+        with whole_file(self._path(index)) as path, path.open("wb") as file:
+            np.savez(file, **dataclasses.asdict(chunk))
+
+    def _path(self, index: int) -> Path:
+        return self.folder / f"chunk-{index:06d}.npz"
+
+
+def annotate(
+    job: AnnotationJob, *, workers: int, title: str = "annotating"
+) -> Iterator[tuple[int, Chunk]]:
+    """Computes the chunks of `job` that are not there yet, and yields every one with its number.
+
+    Args:
+        job: what to annotate.
+        workers: number of worker processes.
+        title: what the progress bar says.
+
+    Yields:
+        A number of `job.chunk_names()` and its `Chunk`: first those that are there, then each as it
+        is finished.
+
+    Raises:
+        DataError: a worker process died, or a chunk file cannot be written.
+    """
+    chunk_names = job.chunk_names()
+    missing = []
+    with tqdm(total=len(job.names), desc=title, unit=" pictures", dynamic_ncols=True) as bar:
+        for index, names in enumerate(chunk_names):
+            chunk = job.load(index)
+            if chunk is None:
+                missing.append(index)
+            else:
+                bar.update(len(names))
+                yield index, chunk
+        bar.initial = bar.n  # the rate is that of the work done now
+        bar.unpause()
+        try:
+            for index in _compute_missing(job, missing, chunk_names, workers):
+                bar.update(len(chunk_names[index]))
+                yield index, job.load(index)
+        except BrokenProcessPool as error:
+            raise DataError(
+                "a worker process died (is there enough memory for --workers of them?); what is "
+                "finished is kept, the same command goes on from there"
+            ) from error
+        except OSError as error:
+            raise DataError(f"{job.folder}: landmarks cannot be written: {error}") from error
+
+
+def _compute_missing(
+    job: AnnotationJob, missing: list[int], chunk_names: list[Sequence[str]], workers: int
+) -> Iterator[int]:
+    """Yields the number of each missing chunk once its file is written."""
+    if not missing:
+        return
+    # A fresh process ("spawn") inherits neither TensorFlow's threads nor its memory.
+    pool = ProcessPoolExecutor(
+        min(workers, len(missing)),
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=_start_worker,
+        initargs=(dataclasses.replace(job, names=()),),
+    )
+    try:
+        futures = {pool.submit(_work, index, chunk_names[index]): index for index in missing}
+        while futures:
+            for future in wait(futures, return_when=FIRST_COMPLETED).done:
+                future.result()
+                yield futures.pop(future)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+_worker_job: AnnotationJob
+_worker_detector: FaceDetector
+
+
+def _start_worker(job: AnnotationJob) -> None:
+    global _worker_job, _worker_detector
+    _worker_job, _worker_detector = job, FaceDetector(upsample=0)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    multiprocessing.parent_process().join()
+    os._exit(1)
+
+
+def _work(index: int, names: Sequence[str]) -> None:
+    _worker_job.compute(index, names, _worker_detector)
+
+
+def _annotate(pictures: PictureFiles, names: Sequence[str], detector: FaceDetector | None) -> Chunk:
+    count = len(names)
+    sizes = np.zeros((count, 2), np.int32)
+    points = np.full((count, 68 if detector else 0, 2), 0.5, np.float32)
+    status = np.full(count, ASSUMED, np.uint8)
+    errors = [""] * count
+    for i, name in enumerate(names):
+        try:
+            # TensorFlow decodes records as they are stored, so landmarks are found that way too.
+            picture = open_picture(
+                pictures.read(name),
+                pictures.describe(name),
+                formats=RECORD_FORMATS,
+                upright=False,
+            )
+        except DataError as error:
+            status[i], errors[i] = BROKEN, str(error)
+            continue
+        sizes[i] = picture.shape[:2]
+        if detector:
+            points[i], status[i] = find_landmarks(picture, detector)
+    return Chunk(sizes=sizes, points=points, status=status, errors=np.array(errors, np.str_))
+
+
+def find_landmarks(picture: np.ndarray, detector: FaceDetector) -> tuple[np.ndarray, int]:
+    """Returns the landmarks of the face of an aligned CelebA picture of any size.
+
+    Where no face is detected at about its place, the landmarks are predicted from ALIGNED_FACE.
+
+    Args:
+        picture: uint8 [H, W, 3], RGB. One lower than DETECTION_SIZE is enlarged to that size first.
+        detector: finds the face and its landmarks.
+
+    Returns:
+        float32 [68, 2] in fractions of width and height, and DETECTED or ASSUMED.
+    """
+    if picture.shape[0] < DETECTION_SIZE[0]:
+        enlarged = Image.fromarray(picture).resize(DETECTION_SIZE[::-1], Image.Resampling.BICUBIC)
+        picture = np.asarray(enlarged)
+    height, width = picture.shape[:2]
+    scale = np.array([width, height])
+    aligned_face = tuple(float(side) for side in np.array(ALIGNED_FACE) * np.tile(scale, 2))
+    found = detector.detect(picture)
+    face = max(found, key=lambda box: overlap(box, aligned_face), default=None)
+    detected = face is not None and overlap(face, aligned_face) >= MIN_OVERLAP
+    points = detector.landmarks(picture, face if detected else aligned_face)
+    return (points / scale).astype(np.float32), DETECTED if detected else ASSUMED
+
+
+def overlap(first: Rectangle, second: Rectangle) -> float:
+    """Returns the intersection over union of two rectangles, in [0, 1]."""
+    width = min(first[2], second[2]) - max(first[0], second[0])
+    height = min(first[3], second[3]) - max(first[1], second[1])
+    shared = max(width, 0) * max(height, 0)
+    areas = sum((box[2] - box[0]) * (box[3] - box[1]) for box in (first, second))
+    return shared / (areas - shared)

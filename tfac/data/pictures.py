@@ -1,0 +1,182 @@
+"""Pictures in files: bounded decoding, and the pictures of a folder or a zip archive by name."""
+
+import io
+import os
+import zipfile
+import zlib
+from collections.abc import Collection
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from tfac.errors import DataError
+
+# Formats that Pillow decodes itself, without starting another program.
+PHOTO_FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+# Formats that a record may hold: what TensorFlow decodes inside the graph too.
+RECORD_FORMATS = ("JPEG", "MPO", "PNG")
+
+MAX_PIXELS = 89_478_485  # Pillow's own bound, here an error: 268 MB once decoded to RGB.
+MAX_FILE_BYTES = 256 * 2**20
+
+_SUFFIXES = (".jpg", ".jpeg", ".png")
+_DECODING_ERRORS = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    IndexError,
+    EOFError,
+    NotImplementedError,
+    zlib.error,
+)
+
+
+def open_picture(
+    source: bytes | str | os.PathLike,
+    what: str = "",
+    *,
+    formats: Collection[str] = PHOTO_FORMATS,
+    upright: bool = True,
+    max_pixels: int = MAX_PIXELS,
+) -> np.ndarray:
+    """Decodes one picture of any mode; transparency is dropped, of an animation the first frame.
+
+    Args:
+        source: the encoded picture, or the path of its file.
+        what: what to call the picture in an error; by default its path.
+        formats: Pillow's names of the formats accepted.
+        upright: turn the picture as its EXIF orientation says. False leaves it as stored, which is
+            what TensorFlow decodes.
+        max_pixels: most pixels (height times width) that will be decoded.
+
+    Returns:
+        uint8 [H, W, 3], RGB.
+
+    Raises:
+        DataError: the file cannot be read, is no picture of these formats, is truncated or
+            otherwise broken, or has more than `max_pixels` pixels.
+    """
+    what = what or ("a picture" if isinstance(source, bytes) else os.fspath(source))
+    try:
+        with Image.open(
+            io.BytesIO(source) if isinstance(source, bytes) else source, formats=list(formats)
+        ) as picture:
+            _check_size(picture, what, max_pixels)
+            picture.load()
+            if upright:
+                picture = ImageOps.exif_transpose(picture)
+            return np.array(_to_rgb(picture))
+    except DataError:
+        raise
+    except Image.UnidentifiedImageError as error:
+        raise DataError(f"{what}: expected a picture ({', '.join(formats)}), found none") from error
+    except Image.DecompressionBombError as error:
+        raise DataError(f"{what}: expected at most {max_pixels} pixels: {error}") from error
+    except _DECODING_ERRORS as error:
+        raise DataError(f"{what}: the picture cannot be decoded: {error}") from error
+
+
+def _check_size(picture: Image.Image, what: str, max_pixels: int) -> None:
+    width, height = picture.size
+    if width * height > max_pixels:
+        raise DataError(f"{what}: expected at most {max_pixels} pixels. Received: {width}x{height}")
+
+
+def _to_rgb(picture: Image.Image) -> Image.Image:
+    if picture.mode.startswith("I"):  # 16 bits a pixel, which Pillow would clip rather than scale
+        sixteen_bits = np.asarray(picture).clip(0, 65535).astype(np.uint16)
+        picture = Image.fromarray((sixteen_bits >> 8).astype(np.uint8))
+    return picture.convert("RGB")
+
+
+class PictureFiles:
+    """The pictures of a folder or a zip archive, by file name without folders.
+
+    May be sent to worker processes; each opens the archive for itself.
+
+    Args:
+        path: a folder that holds pictures directly, or a zip archive.
+
+    Raises:
+        DataError: `path` is neither.
+    """
+
+    def __init__(self, path: str | os.PathLike):
+        self.path = Path(path)
+        if not self.path.is_dir() and not zipfile.is_zipfile(self.path):
+            raise DataError(f"expected a folder of pictures or a zip archive. Received: {path}")
+
+    def __getstate__(self) -> dict:
+        """Leaves the open archive out."""
+        return {"path": self.path}
+
+    @property
+    def names(self) -> Collection[str]:
+        """The file names of the pictures (.jpg, .jpeg, .png)."""
+        return self._entries.keys()
+
+    def describe(self, name: str) -> str:
+        """Returns how an error should name the picture `name`."""
+        return f"{self.path}: {name}" if self._archive else str(self.path / name)
+
+    def read(self, name: str) -> bytes:
+        """Returns the encoded picture `name`, byte for byte.
+
+        Raises:
+            DataError: it is missing, larger than MAX_FILE_BYTES, or broken inside the archive.
+        """
+        try:
+            size = self._entries[name]
+            if isinstance(size, zipfile.ZipInfo):
+                size = size.file_size
+            if size > MAX_FILE_BYTES:
+                raise DataError(
+                    f"{self.describe(name)}: expected at most {MAX_FILE_BYTES} bytes. "
+                    f"Received: {size}"
+                )
+            if self._archive:
+                return self._archive.read(self._entries[name])
+            return (self.path / name).read_bytes()
+        except KeyError as error:
+            raise DataError(f"{self.describe(name)}: no such picture") from error
+        except (OSError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+            raise DataError(f"{self.describe(name)}: the file cannot be read: {error}") from error
+
+    def fingerprint(self) -> str:
+        """Returns a text that changes when pictures are added, removed or replaced."""
+        if self._archive:
+            status = self.path.stat()
+            return f"{status.st_size} {status.st_mtime_ns}"
+        return " ".join(
+            f"{name}:{size}:{(self.path / name).stat().st_mtime_ns}"
+            for name, size in sorted(self._entries.items())
+        )
+
+    @cached_property
+    def _archive(self) -> zipfile.ZipFile | None:
+        return None if self.path.is_dir() else zipfile.ZipFile(self.path)
+
+    @cached_property
+    def _entries(self) -> dict[str, int | zipfile.ZipInfo]:
+        """File name to its size or its place in the archive."""
+        if self._archive is None:
+            with os.scandir(self.path) as entries:
+                return {e.name: e.stat().st_size for e in entries if _is_picture(e.name)}
+        entries: dict[str, zipfile.ZipInfo] = {}
+        for entry in self._archive.infolist():
+            name = entry.filename.rsplit("/", 1)[-1]
+            if not _is_picture(name):
+                continue
+            if name in entries:
+                raise DataError(
+                    f"{self.path}: expected each picture once. Received twice: "
+                    f"{entries[name].filename}, {entry.filename}"
+                )
+            entries[name] = entry
+        return entries
+
+
+def _is_picture(name: str) -> bool:
+    return name.lower().endswith(_SUFFIXES) and not name.startswith(".")
