@@ -85,3 +85,41 @@ def tiny_records(tmp_path_factory) -> Path:
     builder = TinyFaces(data_dir=data_dir)
     builder.download_and_prepare()
     return Path(builder.data_path)
+
+
+@pytest.fixture(scope="session")
+def tiny_trained():
+    """A DMM-CNN (ResNet18, 48x40) with random weights and thresholds amid its scores."""
+    import keras
+    import tensorflow as tf
+
+    from tfac.attributes import ATTRIBUTES
+    from tfac.landmarks import DLIB_72
+    from tfac.losses import get_attribute_loss
+    from tfac.models import create_model
+    from tfac.training.config import TrainConfig
+    from tfac.training.workdir import TrainedModel
+
+    keras.utils.set_random_seed(11)
+    config = TrainConfig(backbone="resnet18", image_size=(48, 40))
+    model = create_model("dmm_cnn", backbone="resnet18")
+    noise = np.random.default_rng(5).integers(0, 256, (16, *config.image_size, 3), np.uint8)
+    scores = model(tf.constant(noise), training=False)["scores"].numpy()
+    return TrainedModel(
+        model=model,
+        attribute_loss=get_attribute_loss(config.attribute_loss),
+        thresholds=np.median(scores, axis=0),
+        attributes=ATTRIBUTES,
+        landmark_scheme=DLIB_72,
+        image_size=config.image_size,
+        step=7,
+        config=config,
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny_export(tiny_trained, tmp_path_factory) -> Path:
+    """Version 1 of `tiny_trained`, exported."""
+    from tfac.export import export_saved_model
+
+    return export_saved_model(tiny_trained, tmp_path_factory.mktemp("saved_models") / "tiny")
