@@ -1,0 +1,103 @@
+"""tfac-train: trains a network on a prepared data set, or goes on with a run that was stopped.
+
+Example:
+    tfac-train --model=dmm_cnn --data_dir=data/celeba --workdir=runs/dmm_cnn
+"""
+
+import dataclasses
+import importlib
+import pkgutil
+import sys
+from collections.abc import Sequence
+
+from absl import flags
+
+import tfac.experiments
+from tfac.cli import run_program
+from tfac.training.config import TrainConfig, describe_range, field_type
+
+# The experiment that a model starts from where none is named.
+DEFAULT_EXPERIMENTS = {"dmm_cnn": "dmm_cnn_celeba", "baseline": "baseline_celeba"}
+EXPERIMENTS = sorted(module.name for module in pkgutil.iter_modules(tfac.experiments.__path__))
+
+_DATA_DIR = flags.DEFINE_string("data_dir", None, "prepared data set, as tfac-prepare wrote it")
+_WORKDIR = flags.DEFINE_string(
+    "workdir", None, "folder of the run; the same command with it goes on with a stopped run"
+)
+_EXPERIMENT = flags.DEFINE_enum(
+    "experiment",
+    None,
+    EXPERIMENTS,
+    "options to start from, a file in tfac/experiments; other flags override it. By default "
+    + ", ".join(f"{name} for {model}" for model, name in DEFAULT_EXPERIMENTS.items()),
+)
+
+
+def _define_option(field: dataclasses.Field) -> flags.FlagHolder:
+    """Defines the flag of one field of `TrainConfig`; not given, it is None."""
+    kind, _ = field_type(field)
+    limits = describe_range(field)
+    text = field.metadata["help"] + (f" ({limits})" if limits else "")
+    if field.metadata["choices"]:
+        return flags.DEFINE_enum(field.name, None, field.metadata["choices"], text)
+    define = {bool: flags.DEFINE_bool, int: flags.DEFINE_integer, float: flags.DEFINE_float}
+    return define.get(kind, flags.DEFINE_string)(field.name, None, text)
+
+
+_OPTIONS = {field.name: _define_option(field) for field in dataclasses.fields(TrainConfig)}
+flags.mark_flags_as_required(["data_dir", "workdir"])
+
+
+def config_from_flags() -> TrainConfig:
+    """Returns the experiment's config with the given flags in place of its values.
+
+    Raises:
+        ConfigError: an impossible value or combination.
+    """
+    given = {name: flag.value for name, flag in _OPTIONS.items() if flag.value is not None}
+    model = given.get("model", TrainConfig.model)
+    experiment = _EXPERIMENT.value or DEFAULT_EXPERIMENTS[model]
+    config = importlib.import_module(f"tfac.experiments.{experiment}").CONFIG
+    return dataclasses.replace(config, **given)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Trains; returns 0, or 128 plus the signal's number after a stop that was asked for."""
+    if len(argv) > 1:
+        raise flags.UnparsedFlagAccessError(f"unexpected arguments: {' '.join(argv[1:])}")
+    config = config_from_flags()
+
+    from absl import logging
+
+    from tfac.training.interruption import Interrupted
+    from tfac.training.run import run_training
+
+    if not flags.FLAGS["verbosity"].present:
+        logging.set_verbosity(logging.WARNING)  # TensorFlow notes every checkpoint it writes
+    workdir = _WORKDIR.value
+    try:
+        run_training(config, _DATA_DIR.value, workdir)
+    except Interrupted as interrupted:
+        print(
+            f"Stopped by {interrupted}; a checkpoint is saved in {workdir}/checkpoints. "
+            "The same command goes on from there.",
+            file=sys.stderr,
+        )
+        return 128 + interrupted.signal_number
+    print(
+        f"Wrote {workdir}: config.json, checkpoints/, tensorboard/\n"
+        "Next:\n"
+        f"  tensorboard --logdir={workdir}/tensorboard\n"
+        f"  tfac-evaluate --workdir={workdir} --data_dir={_DATA_DIR.value} --split=test\n"
+        f"  tfac-export --workdir={workdir}"
+    )
+    return 0
+
+
+def run() -> None:
+    """Entry point."""
+    run_program(main)
+
+
+if __name__ == "__main__":
+    run()

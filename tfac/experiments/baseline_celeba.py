@@ -1,0 +1,22 @@
+"""The plain network on CelebA: what a method must beat with the same budget.
+
+Paper: "Baseline" of table 1 in Mao et al., "Deep Multi-task Multi-label CNN for Effective Facial
+Attribute Classification", here with binary cross-entropy.
+Command:
+    tfac-train --experiment=baseline_celeba --data_dir=data/celeba --workdir=runs/baseline_celeba
+"""
+
+from tfac.training.config import TrainConfig
+
+CONFIG = TrainConfig(
+    model="baseline",
+    attribute_grouping=False,
+    landmarks=False,
+    attribute_loss="binary_crossentropy",
+    weighting="uniform",
+    thresholds="fixed",
+    optimizer="sgd",
+    learning_rate=0.1,
+    weight_decay=5e-3,
+    schedule="cosine",
+)

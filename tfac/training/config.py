@@ -1,0 +1,275 @@
+"""Every option of a training run, written once: type, default, unit, range and meaning.
+
+`tfac.cli.train` makes its flags from these fields; an experiment is an instance of `TrainConfig`.
+"""
+
+import dataclasses
+import math
+import typing
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tfac.errors import ConfigError
+
+MAX_IMAGE_SIDE = 2048
+
+
+def _option(
+    default: Any,
+    help: str,
+    *,
+    choices: Sequence[str] | None = None,
+    minimum: float | None = None,
+    maximum: float | None = None,
+    above: float | None = None,
+    below: float | None = None,
+) -> Any:
+    """A field with its help text and range; `above` and `below` exclude the bound."""
+    metadata = {"help": help, "choices": choices}
+    metadata |= {"minimum": minimum, "maximum": maximum, "above": above, "below": below}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+    """The options of one training run, checked when made.
+
+    Raises:
+        ConfigError: a value outside its range, or options that cannot go together.
+    """
+
+    # Model
+    model: str = _option("dmm_cnn", "network to train", choices=("dmm_cnn", "baseline"))
+    backbone: str = _option(
+        "resnet50", "backbone network", choices=("resnet18", "resnet34", "resnet50", "vgg16")
+    )
+    backbone_weights: str | None = _option(
+        None,
+        "where the backbone starts: imagenet (downloaded), a .weights.h5 file or a folder with a "
+        "KerasHub preset; empty for random weights",
+    )
+    image_size: tuple[int, int] = _option(
+        (224, 224), "pictures are resized to this: one side or HEIGHTxWIDTH, pixels", minimum=16
+    )
+    output_stride: int = _option(
+        32, "picture side / side of the backbone's last map: 32, 16 or 8", minimum=8, maximum=32
+    )
+    attribute_grouping: bool = _option(
+        True, "one branch each for objective and subjective attributes (dmm_cnn)"
+    )
+    landmarks: bool = _option(True, "train the landmark branch too (dmm_cnn)")
+    branch_normalization: bool = _option(
+        False, "batch-normalise the branches' hidden layers (dmm_cnn; the paper does not)"
+    )
+    branch_dropout: float = _option(
+        0.0, "share of units dropped before the attribute heads (dmm_cnn)", minimum=0, below=1
+    )
+
+    # Loss, Eq. 1 to 6 of DMM-CNN
+    attribute_loss: str = _option(
+        "squared_error",
+        "loss of one attribute",
+        choices=("squared_error", "binary_crossentropy"),
+    )
+    beta: float = _option(0.5, "weight of the landmark loss, Eq. 3", minimum=0)
+    weighting: str = _option(
+        "dynamic_mean_one",
+        "attribute weights: uniform (1), dynamic_raw (Eq. 4 as printed) or dynamic_mean_one "
+        "(Eq. 4 rescaled to mean 1)",
+        choices=("uniform", "dynamic_raw", "dynamic_mean_one"),
+    )
+    thresholds: str = _option(
+        "adaptive",
+        "decision thresholds: fixed (0), adaptive (Eq. 6), exact (best validation accuracy) or "
+        "exact_balanced (best balanced accuracy)",
+        choices=("fixed", "adaptive", "exact", "exact_balanced"),
+    )
+    gamma: float = _option(0.01, "step of the adaptive thresholds, Eq. 6", minimum=0)
+    updates_per_epoch: int = _option(
+        4, "validations, and so updates of weights and thresholds, an epoch", minimum=1
+    )
+    update_interval: int | None = _option(
+        None,
+        "P, steps from one validation to the next; takes the place of updates_per_epoch",
+        minimum=1,
+    )
+
+    # Optimization
+    epochs: int = _option(15, "passes over the training split", minimum=1)
+    batch_size: int = _option(64, "pictures a step, over all devices", minimum=1)
+    optimizer: str = _option("sgd", "update rule", choices=("sgd", "adamw"))
+    learning_rate: float = _option(0.001, "highest learning rate", above=0)
+    momentum: float = _option(0.9, "momentum of sgd", minimum=0, below=1)
+    weight_decay: float = _option(
+        0.0,
+        "share of each kernel taken away a step, times the learning rate (decoupled: with sgd, L2 "
+        "regularisation of strength x is about x / (1 - momentum) here); not biases and norms",
+        minimum=0,
+    )
+    gradient_clip_norm: float | None = _option(
+        None, "longest gradient (norm over all weights); longer ones are shortened", above=0
+    )
+    schedule: str = _option(
+        "plateau",
+        "learning rate over time: constant, plateau (a tenth whenever the validation loss stops "
+        "falling) or cosine (to 0)",
+        choices=("constant", "plateau", "cosine"),
+    )
+    plateau_patience: int = _option(
+        4, "validations without a lower loss before plateau divides the rate", minimum=1
+    )
+    warmup_epochs: float = _option(0.0, "epochs of linear warm-up before cosine", minimum=0)
+
+    # Input
+    train_split: str = _option("train", "split to train on")
+    validation_split: str = _option("validation", "split that weights and thresholds come from")
+    flip: bool = _option(True, "augmentation: mirror every other picture")
+    shift: float = _option(
+        0.0, "augmentation: largest shift, share of the side", minimum=0, maximum=0.5
+    )
+    scale: float = _option(
+        0.0, "augmentation: largest change of scale, share", minimum=0, maximum=0.5
+    )
+    colour: float = _option(
+        0.0,
+        "augmentation: largest change of brightness, contrast and saturation, share",
+        minimum=0,
+        maximum=1,
+    )
+    shuffle_buffer: int = _option(
+        20_000,
+        "pictures held for shuffling; as many as the split has for a perfect shuffle",
+        minimum=1,
+    )
+    cache: str = _option(
+        "none", "keep decoded pictures: none, memory, or a folder for files on disk"
+    )
+
+    # Machine
+    precision: str = _option(
+        "float32",
+        "arithmetic of the network",
+        choices=("float32", "mixed_float16", "mixed_bfloat16"),
+    )
+    xla: bool = _option(False, "compile the training step with XLA (slower on CPU)")
+    strategy: str = _option("one_device", "where to train", choices=("one_device", "mirrored"))
+    num_devices: int = _option(
+        0, "devices of the mirrored strategy, 0 for all; without GPUs, parts of the CPU", minimum=0
+    )
+    seed: int = _option(0, "seed of weights, order and augmentation", minimum=0, maximum=2**31 - 1)
+
+    def __post_init__(self):  # noqa: D105
+        object.__setattr__(self, "image_size", parse_image_size(self.image_size))
+        for field in dataclasses.fields(self):
+            _check_field(field, getattr(self, field.name))
+        for reason in self._contradictions():
+            raise ConfigError(reason)
+
+    def _contradictions(self):
+        if self.model == "baseline":
+            for name in (
+                "landmarks",
+                "attribute_grouping",
+                "branch_normalization",
+                "branch_dropout",
+            ):
+                if getattr(self, name):
+                    yield (
+                        f"{name}={getattr(self, name)} needs the branches of dmm_cnn; the baseline "
+                        f"has none. Set {name} off or train dmm_cnn"
+                    )
+        if self.output_stride not in (8, 16, 32):
+            yield f"output_stride: expected 8, 16 or 32. Received: {self.output_stride}"
+        if self.backbone == "vgg16" and self.output_stride != 32:
+            yield f"output_stride={self.output_stride} needs a ResNet backbone; vgg16 has 32 alone"
+        if self.warmup_epochs and self.schedule != "cosine":
+            yield f"warmup_epochs={self.warmup_epochs} needs schedule=cosine, not {self.schedule}"
+        if self.warmup_epochs >= self.epochs:
+            yield (
+                f"warmup_epochs={self.warmup_epochs} must be fewer than the {self.epochs} epochs"
+            )
+        if self.strategy == "one_device" and self.num_devices > 1:
+            yield f"num_devices={self.num_devices} needs strategy=mirrored, not one_device"
+        if self.strategy == "mirrored" and self.xla:
+            yield "xla compiles the step of one device; it cannot go with strategy=mirrored"
+        if self.strategy == "mirrored" and self.batch_size % max(self.num_devices, 1):
+            yield (
+                f"batch_size={self.batch_size} does not divide evenly over "
+                f"num_devices={self.num_devices}"
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the options as JSON can hold them."""
+        return {**dataclasses.asdict(self), "image_size": list(self.image_size)}
+
+    @classmethod
+    def from_dict(cls, options: Mapping[str, Any]) -> "TrainConfig":
+        """Returns the config that `to_dict` described.
+
+        Raises:
+            ConfigError: an unknown option or an impossible value.
+        """
+        unknown = sorted(set(options) - {field.name for field in dataclasses.fields(cls)})
+        if unknown:
+            raise ConfigError(f"unknown training options: {', '.join(unknown)}")
+        return cls(**options)
+
+
+def parse_image_size(value: int | str | Sequence[int]) -> tuple[int, int]:
+    """Returns (height, width) of 64, "64", "109x89" (height first) or (109, 89).
+
+    Raises:
+        ConfigError: anything else.
+    """
+    sides = str(value).lower().split("x") if isinstance(value, (int, str)) else list(value)
+    try:
+        sides = [int(side) for side in sides]
+    except (TypeError, ValueError):
+        sides = []
+    if len(sides) not in (1, 2) or not all(16 <= side <= MAX_IMAGE_SIDE for side in sides):
+        raise ConfigError(
+            f"image_size: expected one side or HEIGHTxWIDTH, each 16 to {MAX_IMAGE_SIDE} pixels. "
+            f"Received: {value}"
+        )
+    return sides[0], sides[-1]
+
+
+def field_type(field: dataclasses.Field) -> tuple[type, bool]:
+    """Returns a field's plain type (bool, int, float, str or tuple) and whether None is allowed."""
+    arguments = typing.get_args(field.type)
+    if type(None) in arguments:
+        return next(kind for kind in arguments if kind is not type(None)), True
+    return typing.get_origin(field.type) or field.type, False
+
+
+def describe_range(field: dataclasses.Field) -> str:
+    """Returns a field's range in words, or "" where it has none."""
+    limits = field.metadata
+    words = {"minimum": "at least", "above": "above", "maximum": "at most", "below": "below"}
+    return ", ".join(
+        f"{word} {limits[key]}" for key, word in words.items() if limits[key] is not None
+    )
+
+
+def _check_field(field: dataclasses.Field, value: Any) -> None:
+    kind, optional = field_type(field)
+    if kind is tuple or (value is None and optional):
+        return
+    accepted = (int, float) if kind is float else kind
+    if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
+        raise ConfigError(f"{field.name}: expected {kind.__name__}. Received: {value!r}")
+    limits = field.metadata
+    if limits["choices"] and value not in limits["choices"]:
+        raise ConfigError(
+            f"{field.name}: expected one of {', '.join(limits['choices'])}. Received: {value}"
+        )
+    if kind in (int, float) and not (
+        math.isfinite(value)
+        and (limits["minimum"] is None or value >= limits["minimum"])
+        and (limits["above"] is None or value > limits["above"])
+        and (limits["maximum"] is None or value <= limits["maximum"])
+        and (limits["below"] is None or value < limits["below"])
+    ):
+        raise ConfigError(f"{field.name}: expected {describe_range(field)}. Received: {value}")
+    if kind is str and not value:
+        raise ConfigError(f"{field.name}: expected a text. Received: an empty one")

@@ -1,0 +1,222 @@
+"""What a run shows of itself: progress, TensorBoard, callbacks; and the watch on its losses."""
+
+import contextlib
+import time
+from collections.abc import Iterator, Sequence
+
+import keras
+import numpy as np
+import tqdm
+
+from tfac.errors import TrainingError
+from tfac.training.checkpoints import TrainingState
+from tfac.training.schedules import current_learning_rate
+from tfac.training.summaries import Summaries
+from tfac.training.validation import ValidationResult
+
+# Fetching a loss waits for the device, so losses are fetched this many steps at a time.
+FETCH_EVERY = 20
+
+
+class Monitor:
+    """Watches and reports a run.
+
+    Args:
+        state: the run's state, read only.
+        attributes: attribute names [A].
+        plan: the run's `tfac.training.loop.Plan`.
+        batch_size: pictures a step.
+        summaries: where TensorBoard reads.
+        callbacks: Keras callbacks; `on_epoch_end` gets the latest validation's logs.
+        show_progress: draw the progress bar and print a line a validation.
+    """
+
+    def __init__(
+        self,
+        state: TrainingState,
+        *,
+        attributes: Sequence[str],
+        plan,
+        batch_size: int,
+        summaries: Summaries,
+        callbacks: Sequence[keras.callbacks.Callback] = (),
+        show_progress: bool = True,
+    ):
+        self._state = state
+        self._attributes = tuple(attributes)
+        self._plan = plan
+        self._batch_size = batch_size
+        self._summaries = summaries
+        self._callbacks = keras.callbacks.CallbackList(list(callbacks), model=state.model)
+        self._show_progress = show_progress
+        self._unchecked: list[tuple[int, dict]] = []
+        self._losses: list[np.ndarray] = []  # [A] of each step since the last validation
+        self._validation_logs: dict[str, float] = {}
+        self._waited = 0.0
+        self._window_start = time.perf_counter()
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[None]:
+        """Shows the progress bar and runs the callbacks' begin and end around the block."""
+        self._first_step = first_step = int(self._state.step)
+        self._state.model.stop_training = False
+        self._bar = tqdm.tqdm(
+            total=self._plan.total_steps,
+            initial=first_step,
+            unit="step",
+            dynamic_ncols=True,
+            disable=not self._show_progress,
+        )
+        self._callbacks.on_train_begin()
+        if first_step % self._plan.steps_per_epoch:
+            self._callbacks.on_epoch_begin(first_step // self._plan.steps_per_epoch)
+        try:
+            with self._bar:
+                yield
+        finally:
+            self._summaries.flush()
+        self._callbacks.on_train_end()
+
+    @contextlib.contextmanager
+    def validating(self) -> Iterator[None]:
+        """Looks at the losses before the validation in the block starts."""
+        self.check_losses()
+        self._callbacks.on_test_begin()
+        yield
+
+    def between_steps(self, step: int) -> None:
+        """Tells the callbacks of the epochs that end and begin after `step` steps."""
+        epoch, batch = divmod(step, self._plan.steps_per_epoch)
+        if batch:
+            return
+        if step > self._first_step:
+            self._callbacks.on_epoch_end(epoch - 1, dict(self._validation_logs))
+        if step < self._plan.total_steps:
+            self._callbacks.on_epoch_begin(epoch)
+
+    @contextlib.contextmanager
+    def waiting_for_input(self) -> Iterator[None]:
+        """Times the block as waiting for input."""
+        start = time.perf_counter()
+        yield
+        self._callbacks.on_train_batch_begin(int(self._bar.n) % self._plan.steps_per_epoch)
+        self._waited += time.perf_counter() - start
+
+    def record_step(self, step: int, losses: dict) -> None:
+        """Takes in the losses of training step number `step`, which are on the device still."""
+        self._callbacks.on_train_batch_end((step - 1) % self._plan.steps_per_epoch)
+        self._unchecked.append((step, losses))
+        self._bar.update()
+        if len(self._unchecked) >= FETCH_EVERY:
+            self.check_losses()
+
+    def check_losses(self) -> None:
+        """Fetches and reports the losses not yet looked at.
+
+        Raises:
+            TrainingError: one is NaN or infinite.
+        """
+        if not self._unchecked:
+            return
+        fetched = []
+        for step, losses in self._unchecked:
+            losses = {name: keras.ops.convert_to_numpy(loss) for name, loss in losses.items()}
+            self._require_finite(f"step {step}", losses)
+            fetched.append(losses)
+        self._losses += [losses["attributes"] for losses in fetched]
+        seconds = time.perf_counter() - self._window_start
+        values = {
+            "training/total_loss": np.mean([losses["total"] for losses in fetched]),
+            "images_per_second": len(fetched) * self._batch_size / seconds,
+            "input_wait_share": self._waited / seconds,
+            "learning_rate": current_learning_rate(self._state.optimizer),
+        }
+        if "landmarks" in fetched[0]:
+            values["training/landmark_loss"] = np.mean([losses["landmarks"] for losses in fetched])
+        self._summaries.write_scalars(self._unchecked[-1][0], values)
+        self._bar.set_postfix(
+            loss=f"{values['training/total_loss']:.4g}",
+            images_s=f"{values['images_per_second']:.0f}",
+            refresh=False,
+        )
+        self._unchecked = []
+        self._start_window()
+
+    def check_validation(self, step: int, result: ValidationResult) -> None:
+        """Refuses a validation loss that is not finite.
+
+        Raises:
+            TrainingError: one is NaN or infinite.
+        """
+        losses = {"attributes": result.attribute_losses}
+        self._require_finite(f"the validation after step {step}", losses)
+
+    def record_validation(self, step: int, result: ValidationResult) -> None:
+        """Reports a validation, with the weights and thresholds that came from it."""
+        state = self._state
+        metrics = _metrics(result, state.thresholds.numpy())
+        by_attribute = {
+            "validation/loss": result.attribute_losses,
+            "validation/accuracy": metrics["accuracy"],
+            "validation/balanced_accuracy": metrics["balanced_accuracy"],
+            "attribute_weights": state.weighting.attribute_weights.numpy(),
+            "thresholds": state.thresholds.numpy(),
+        }
+        means = {
+            "validation/mean_loss": result.mean_loss,
+            "validation/mean_accuracy": np.nanmean(metrics["accuracy"]),
+            "validation/mean_balanced_accuracy": np.nanmean(metrics["balanced_accuracy"]),
+        }
+        if result.landmark_loss is not None:
+            means["validation/landmark_loss"] = result.landmark_loss
+        if self._losses:
+            by_attribute["training/loss"] = np.mean(self._losses, axis=0)
+            means["training/mean_loss"] = by_attribute["training/loss"].mean()
+            self._losses = []
+        self._summaries.write_scalars(step, means)
+        self._summaries.write_by_attribute(step, self._attributes, by_attribute)
+        self._validation_logs = {
+            name.replace("validation/", "val_").replace("val_mean_", "val_"): float(value)
+            for name, value in means.items()
+            if name.startswith("validation/")
+        }
+        self._callbacks.on_test_end(self._validation_logs)
+        self._print_validation(step, means)
+        self._start_window()
+
+    def _print_validation(self, step: int, means: dict[str, float]) -> None:
+        if not self._show_progress:
+            return
+        self._bar.write(
+            f"step {step:>6}  epoch {step / self._plan.steps_per_epoch:5.2f}  "
+            f"validation: loss {means['validation/mean_loss']:.4f}  "
+            f"accuracy {means['validation/mean_accuracy']:.2%}  "
+            f"balanced accuracy {means['validation/mean_balanced_accuracy']:.2%}  "
+            f"learning rate {current_learning_rate(self._state.optimizer):.3g}"
+        )
+
+    def _start_window(self) -> None:
+        self._waited = 0.0
+        self._window_start = time.perf_counter()
+
+    def _require_finite(self, where: str, losses: dict[str, np.ndarray]) -> None:
+        bad = ~np.isfinite(losses["attributes"])
+        names = [name for name, is_bad in zip(self._attributes, bad, strict=True) if is_bad]
+        names += [name for name in ("landmarks", "total") if not np.isfinite(losses.get(name, 0))]
+        if not names:
+            return
+        others = f" and {len(names) - 5} others" if len(names) > 5 else ""
+        raise TrainingError(
+            f"the loss is NaN or infinite at {where}, for {', '.join(names[:5])}{others}. The last "
+            "checkpoint is from before and left as it is. A lower learning_rate or a "
+            "gradient_clip_norm may help"
+        )
+
+
+def _metrics(result: ValidationResult, thresholds: np.ndarray) -> dict[str, np.ndarray]:
+    mask, positive = result.label_mask > 0.5, result.labels > 0.5
+    right = ((result.scores > thresholds) == positive) & mask
+    with np.errstate(invalid="ignore"):
+        tpr = (right & positive).sum(0) / (mask & positive).sum(0)
+        tnr = (right & ~positive).sum(0) / (mask & ~positive).sum(0)
+        return {"accuracy": right.sum(0) / mask.sum(0), "balanced_accuracy": (tpr + tnr) / 2}

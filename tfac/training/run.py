@@ -1,0 +1,187 @@
+"""A whole training run: from options and a prepared data set to a trained workdir."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfac.data.augmentation import Augmentation
+from tfac.data.pipeline import evaluation_dataset, read_batches, read_info, train_dataset
+from tfac.data.records import RecordsInfo
+from tfac.errors import ConfigError
+from tfac.losses import get_attribute_loss
+from tfac.training.checkpoints import Checkpoints, TrainingState, create_state
+from tfac.training.config import TrainConfig
+from tfac.training.devices import create_strategy
+from tfac.training.interruption import Interrupted, stop_on_signals
+from tfac.training.loop import Plan, create_plan, train
+from tfac.training.monitor import Monitor
+from tfac.training.schedules import create_optimizer, create_plateau
+from tfac.training.step import STEP_FEATURES, create_predict_step, create_train_step
+from tfac.training.summaries import Summaries
+from tfac.training.thresholds import get_threshold_rule
+from tfac.training.validation import ValidationResult, validate
+from tfac.training.weighting import create_weighting
+from tfac.training.workdir import claim_workdir, create_network
+
+
+def run_training(
+    config: TrainConfig,
+    data_dir: str | Path,
+    workdir: str | Path,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    show_progress: bool = True,
+) -> TrainingState:
+    """Trains as `config` says, or goes on with the run that `workdir` holds.
+
+    The workdir then has ``config.json``, ``checkpoints/`` and ``tensorboard/``. Whatever moment
+    the process was killed at, the same call goes on from the last checkpoint, and on a CPU ends
+    with the same weights, bit for bit, as a run that was never stopped.
+
+    Args:
+        config: the options.
+        data_dir: a prepared data set, see `tfac.data.pipeline.read_info`.
+        workdir: the run's folder; made if it is not there.
+        callbacks: Keras callbacks to run inside the loop.
+        show_progress: draw a progress bar and print a line a validation.
+
+    Raises:
+        ConfigError: options that do not fit the data, the machine or the workdir's earlier run.
+        DataError: the data set or a checkpoint is missing or damaged.
+        TrainingError: a loss became NaN or infinite.
+        Interrupted: SIGTERM or Ctrl-C, after the state was saved.
+    """
+    workdir = Path(workdir)
+    info = read_info(data_dir)
+    _require_splits(config, info)
+    strategy = create_strategy(config)
+    claim_workdir(workdir, config, info)
+    keras.utils.set_random_seed(config.seed)
+
+    plan = create_plan(config, info.splits[config.train_split])
+    attribute_loss = get_attribute_loss(config.attribute_loss)
+    state = _create_state(config, info, plan, strategy)
+    checkpoints = Checkpoints(workdir, state)
+    checkpoints.restore_latest()
+    train_step = create_train_step(
+        state,
+        attribute_loss=attribute_loss,
+        beta=config.beta,
+        batch_size=config.batch_size,
+        strategy=strategy,
+        xla=config.xla,
+    )
+    summaries = Summaries(workdir / "tensorboard")
+    summaries.write_hyperparameters(config.to_dict())
+    monitor = Monitor(
+        state,
+        attributes=info.attributes,
+        plan=plan,
+        batch_size=config.batch_size,
+        summaries=summaries,
+        callbacks=callbacks,
+        show_progress=show_progress,
+    )
+    predict_step = create_predict_step(state.model, strategy)
+    validation_batches = strategy.experimental_distribute_dataset(_validation_dataset(config, info))
+    with stop_on_signals() as interruption, monitor.running():
+
+        def validate_all() -> ValidationResult:
+            batches = read_batches(validation_batches, info, config.validation_split)
+            batches = interruption.watch(batches)
+            result = validate(predict_step, batches, attribute_loss, strategy)
+            _require_landmarks(result, config)
+            return result
+
+        batches = strategy.experimental_distribute_dataset(
+            _training_dataset(config, info, int(state.step))
+        )
+        try:
+            train(
+                state,
+                plan=plan,
+                batches=read_batches(batches, info, config.train_split),
+                train_step=train_step,
+                validate=validate_all,
+                threshold_rule=get_threshold_rule(config.thresholds, config.gamma),
+                checkpoints=checkpoints,
+                monitor=monitor,
+                interruption=interruption,
+            )
+        except Interrupted:
+            monitor.check_losses()
+            checkpoints.save()
+            raise
+    return state
+
+
+def _create_state(
+    config: TrainConfig, info: RecordsInfo, plan: Plan, strategy: tf.distribute.Strategy
+) -> TrainingState:
+    with strategy.scope():
+        optimizer = create_optimizer(config, plan.steps_per_epoch, strategy.num_replicas_in_sync)
+        return create_state(
+            create_network(config, info.attributes, info.landmark_scheme, config.backbone_weights),
+            optimizer,
+            create_weighting(config.weighting, len(info.attributes)),
+            create_plateau(config, optimizer),
+            len(info.attributes),
+        )
+
+
+def _training_dataset(config: TrainConfig, info: RecordsInfo, start_step: int) -> tf.data.Dataset:
+    dataset = train_dataset(
+        info,
+        config.train_split,
+        image_size=config.image_size,
+        batch_size=config.batch_size,
+        seed=config.seed,
+        start_step=start_step,
+        augmentation=Augmentation(config.flip, config.shift, config.scale, config.colour),
+        cache=config.cache,
+        shuffle_buffer=config.shuffle_buffer,
+    )
+    return _step_features(dataset)
+
+
+def _validation_dataset(config: TrainConfig, info: RecordsInfo) -> tf.data.Dataset:
+    dataset = evaluation_dataset(
+        info,
+        config.validation_split,
+        image_size=config.image_size,
+        batch_size=config.batch_size,
+        cache=config.cache,
+    )
+    return _step_features(dataset)
+
+
+def _step_features(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    dataset = dataset.map(lambda batch: {name: batch[name] for name in STEP_FEATURES})
+    return dataset.prefetch(tf.data.AUTOTUNE)
+
+
+def _require_splits(config: TrainConfig, info: RecordsInfo) -> None:
+    for option in ("train_split", "validation_split"):
+        split = getattr(config, option)
+        if not info.splits.get(split):
+            raise ConfigError(
+                f"{option}={split}: expected a split with pictures among "
+                f"{', '.join(info.splits)} of {info.path}"
+            )
+    if info.splits[config.train_split] < config.batch_size:
+        raise ConfigError(
+            f"batch_size={config.batch_size}: split {config.train_split} has "
+            f"{info.splits[config.train_split]} pictures"
+        )
+
+
+def _require_landmarks(result: ValidationResult, config: TrainConfig) -> None:
+    if result.landmark_loss is not None and np.isnan(result.landmark_loss):
+        valid = np.isfinite(result.scores).all()  # otherwise the NaN has another reason
+        if valid:
+            raise ConfigError(
+                f"landmarks=True, but no picture of split {config.validation_split} has landmarks; "
+                "train with --nolandmarks, or prepare the data set with landmarks"
+            )

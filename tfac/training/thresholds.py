@@ -1,0 +1,105 @@
+"""Rules that set the decision thresholds from the whole validation set.
+
+A rule takes ``(thresholds [A], labels [V, A], scores [V, A], label_mask [V, A], epoch)`` and
+returns new thresholds [A], float32 in score space: attribute j is predicted where its score is
+*above* threshold j (Mao et al., DMM-CNN, Eq. 5). Thresholds start at 0.
+"""
+
+import functools
+from collections.abc import Callable
+
+import numpy as np
+
+from tfac.errors import ConfigError
+
+ThresholdRule = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray, int], np.ndarray]
+
+# How far beyond the lowest or highest score a cut lies that puts every picture on one side.
+_MARGIN = 1.0
+
+
+def get_threshold_rule(name: str, gamma: float = 0.01) -> ThresholdRule:
+    """Returns a rule by its name in `TrainConfig.thresholds`; `gamma` is Eq. 6's step.
+
+    Raises:
+        ConfigError: there is no such rule.
+    """
+    rules = {
+        "fixed": fixed,
+        "adaptive": functools.partial(adaptive, gamma=gamma),
+        "exact": exact,
+        "exact_balanced": functools.partial(exact, balanced=True),
+    }
+    if name not in rules:
+        raise ConfigError(f"thresholds: expected one of {', '.join(rules)}. Received: {name}")
+    return rules[name]
+
+
+def fixed(thresholds, labels, scores, label_mask, epoch) -> np.ndarray:
+    """Returns the thresholds as they are."""
+    return np.asarray(thresholds, np.float32)
+
+
+def adaptive(thresholds, labels, scores, label_mask, epoch, *, gamma: float) -> np.ndarray:
+    """Raises thresholds with many false positives, lowers those with many false negatives.
+
+    ``threshold += gamma * epoch * (FP - FN) / V`` with epochs counted from 1 and V the annotated
+    validation pictures of the attribute; an attribute without any keeps its threshold.
+
+    Reference:
+        Mao et al. (DMM-CNN), Eq. 6.
+    """
+    labels, label_mask = np.asarray(labels) > 0.5, np.asarray(label_mask) > 0.5
+    predictions = np.asarray(scores) > np.asarray(thresholds)
+    false_positives = np.sum(predictions & ~labels & label_mask, axis=0)
+    false_negatives = np.sum(~predictions & labels & label_mask, axis=0)
+    annotated = np.maximum(label_mask.sum(axis=0), 1)
+    step = gamma * epoch * (false_positives - false_negatives) / annotated
+    return (np.asarray(thresholds, np.float64) + step).astype(np.float32)
+
+
+def exact(thresholds, labels, scores, label_mask, epoch, *, balanced: bool = False) -> np.ndarray:
+    """Returns the cut of each attribute that maximises its validation accuracy.
+
+    With `balanced`, balanced accuracy; an attribute of which the validation set shows one class
+    alone then keeps its threshold, as does one without annotations in either case.
+    """
+    labels, label_mask = np.asarray(labels) > 0.5, np.asarray(label_mask) > 0.5
+    best = np.array(thresholds, np.float32)
+    for j in range(best.size):
+        annotated = label_mask[:, j]
+        classes = np.unique(labels[annotated, j])
+        if classes.size > int(balanced):
+            best[j] = best_cut(labels[annotated, j], np.asarray(scores)[annotated, j], balanced)
+    return best
+
+
+def best_cut(labels: np.ndarray, scores: np.ndarray, balanced: bool = False) -> np.float32:
+    """Returns the best cut of one attribute, found by one sort.
+
+    Candidates are the midpoints between neighbouring different scores and one cut beyond either
+    end. Of equally good cuts the one nearest 0 is taken.
+
+    Args:
+        labels: bool [V].
+        scores: float32 [V].
+        balanced: maximise (TPR + TNR) / 2 instead of accuracy; needs both classes.
+    """
+    order = np.argsort(scores, kind="stable")
+    scores, labels = np.asarray(scores, np.float32)[order], labels[order]
+    # Cut k puts the k lowest scores below it.
+    true_negatives = np.concatenate([[0], np.cumsum(~labels)])
+    true_positives = labels.sum() - np.concatenate([[0], np.cumsum(labels)])
+    if balanced:
+        quality = true_negatives * labels.sum() + true_positives * (~labels).sum()
+    else:
+        quality = true_negatives + true_positives
+
+    lower, upper = scores[:-1], scores[1:]
+    midpoints = ((lower.astype(np.float64) + upper) / 2).astype(np.float32)
+    midpoints = np.where(midpoints < upper, midpoints, lower)  # rounding must not reach the upper
+    cuts = np.concatenate([[scores[0] - _MARGIN], midpoints, [scores[-1] + _MARGIN]])
+    possible = np.concatenate([[True], lower < upper, [True]])
+    cuts, quality = cuts[possible], quality[possible]
+    cuts = cuts[quality == quality.max()]
+    return np.float32(cuts[np.argmin(np.abs(cuts))])

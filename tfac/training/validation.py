@@ -1,0 +1,83 @@
+"""Scores and losses over a whole validation split."""
+
+import dataclasses
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from keras import ops
+
+from tfac.losses import landmark_squared_error
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ValidationResult:
+    """What one pass over the V pictures of the validation split gives.
+
+    Attributes:
+        labels: float32 [V, A] in {0, 1}.
+        label_mask: float32 [V, A] in {0, 1}.
+        scores: float32 [V, A].
+        attribute_losses: float64 [A], Eq. 2 as a mean over the annotated pictures; 0 for an
+            attribute without any.
+        landmark_loss: Eq. 1 as a mean over the pictures with landmarks; None without a landmark
+            branch, NaN if no picture has landmarks.
+    """
+
+    labels: np.ndarray
+    label_mask: np.ndarray
+    scores: np.ndarray
+    attribute_losses: np.ndarray
+    landmark_loss: float | None
+
+    @property
+    def mean_loss(self) -> float:
+        """The mean of the attributes' losses, "mean validation loss" of the paper's figure 5."""
+        return float(self.attribute_losses.mean())
+
+
+def validate(
+    predict_step: Callable[[tf.Tensor], dict[str, tf.Tensor]],
+    batches: Iterable[dict[str, Any]],
+    attribute_loss,
+    strategy: tf.distribute.Strategy,
+) -> ValidationResult:
+    """Runs the model over all batches and gathers its scores and losses.
+
+    Args:
+        predict_step: see `tfac.training.step.create_predict_step`.
+        batches: finite; distributed by `strategy`.
+        attribute_loss: see `tfac.losses.get_attribute_loss`.
+        strategy: the one that `predict_step` runs under.
+    """
+
+    def whole(value) -> np.ndarray:
+        """One array of a per-replica value."""
+        return np.concatenate([part.numpy() for part in strategy.experimental_local_results(value)])
+
+    gathered = {"labels": [], "label_mask": [], "scores": [], "landmarks_valid": []}
+    landmark_losses = []
+    for batch in batches:
+        outputs = {name: whole(value) for name, value in predict_step(batch["images"]).items()}
+        for name in ("labels", "label_mask", "landmarks_valid"):
+            gathered[name].append(whole(batch[name]))
+        gathered["scores"].append(outputs["scores"])
+        if "landmarks" in outputs:
+            per_picture = landmark_squared_error(whole(batch["landmarks"]), outputs["landmarks"])
+            landmark_losses.append(ops.convert_to_numpy(per_picture))
+    gathered = {name: np.concatenate(parts) for name, parts in gathered.items()}
+    valid = gathered.pop("landmarks_valid")
+
+    per_element = attribute_loss.per_element(gathered["labels"], gathered["scores"])
+    per_element = ops.convert_to_numpy(per_element).astype(np.float64)
+    annotated = np.maximum(gathered["label_mask"].sum(axis=0, dtype=np.float64), 1)
+    landmark_loss = None
+    if landmark_losses:
+        losses = np.concatenate(landmark_losses).astype(np.float64)
+        landmark_loss = float((losses * valid).sum() / valid.sum()) if valid.any() else np.nan
+    return ValidationResult(
+        attribute_losses=(per_element * gathered["label_mask"]).sum(axis=0) / annotated,
+        landmark_loss=landmark_loss,
+        **gathered,
+    )

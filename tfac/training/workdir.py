@@ -1,0 +1,163 @@
+"""A run's folder: what was asked for, and the model it led to."""
+
+import dataclasses
+import importlib.metadata
+import json
+import platform
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from tfac.attributes import SUBJECTIVE_ATTRIBUTES
+from tfac.data.records import RecordsInfo
+from tfac.errors import ConfigError, DataError
+from tfac.files import whole_file
+from tfac.landmarks import LandmarkScheme, get_landmark_scheme
+from tfac.losses import get_attribute_loss
+from tfac.models import create_model
+from tfac.training.checkpoints import restore_for_use
+from tfac.training.config import TrainConfig
+
+CONFIG_FILE = "config.json"
+_LIBRARIES = ("tfac", "tensorflow", "keras", "keras-hub", "tensorflow-datasets", "numpy")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TrainedModel:
+    """A trained network with all that its scores need to become answers.
+
+    Attributes:
+        model: images [B, H, W, 3] to scores [B, A] and perhaps landmarks [B, K, 2].
+        attribute_loss: turns scores into probabilities.
+        thresholds: float32 [A]; a score above its threshold predicts the attribute.
+        attributes: names in the order of the scores.
+        landmark_scheme: what the landmarks are; None without a landmark branch.
+        image_size: (height, width) it was trained at, pixels.
+        step: training steps done.
+        config: the options it was trained with.
+    """
+
+    model: keras.Model
+    attribute_loss: Any
+    thresholds: np.ndarray
+    attributes: tuple[str, ...]
+    landmark_scheme: LandmarkScheme | None
+    image_size: tuple[int, int]
+    step: int
+    config: TrainConfig
+
+
+def load_trained_model(workdir: str | Path) -> TrainedModel:
+    """Returns the model of a workdir's newest checkpoint.
+
+    Raises:
+        DataError: the folder is no workdir, has no checkpoint yet, or is damaged.
+    """
+    workdir = Path(workdir)
+    record = read_record(workdir)
+    try:
+        config = TrainConfig.from_dict(record["config"])
+        attributes = tuple(record["data"]["attributes"])
+        scheme = get_landmark_scheme(record["data"]["landmark_scheme"])
+    except (KeyError, TypeError, ConfigError) as error:
+        raise DataError(f"{workdir / CONFIG_FILE} is not what tfac-train wrote: {error}") from error
+    # The checkpoint brings the backbone's weights.
+    model = create_network(config, attributes, scheme, backbone_weights=None)
+    thresholds, step = restore_for_use(workdir, model, len(attributes))
+    return TrainedModel(
+        model=model,
+        attribute_loss=get_attribute_loss(config.attribute_loss),
+        thresholds=thresholds,
+        attributes=attributes,
+        landmark_scheme=scheme if config.landmarks else None,
+        image_size=config.image_size,
+        step=step,
+        config=config,
+    )
+
+
+def create_network(
+    config: TrainConfig,
+    attributes: tuple[str, ...],
+    scheme: LandmarkScheme,
+    backbone_weights: str | None,
+) -> keras.Model:
+    """Returns the network that `config` describes for these attributes and landmarks.
+
+    Raises:
+        ConfigError: the backbone weights do not fit.
+    """
+    arguments = {"backbone": config.backbone, "output_stride": config.output_stride}
+    if config.model == "dmm_cnn":
+        arguments |= {
+            "subjective_attributes": [n for n in attributes if n in SUBJECTIVE_ATTRIBUTES],
+            "attribute_grouping": config.attribute_grouping,
+            "num_landmarks": scheme.num_landmarks if config.landmarks else 0,
+            "branch_normalization": config.branch_normalization,
+            "branch_dropout": config.branch_dropout,
+        }
+    return create_model(
+        config.model,
+        backbone_weights=backbone_weights,
+        attributes=attributes,
+        dtype=config.precision,
+        **arguments,
+    )
+
+
+def claim_workdir(workdir: Path, config: TrainConfig, info: RecordsInfo) -> None:
+    """Writes ``config.json`` into a new workdir, or makes sure that an old one's is the same.
+
+    Raises:
+        ConfigError: the workdir holds a run with other options or other data; names them.
+        DataError: the workdir's ``config.json`` cannot be read.
+    """
+    data = {
+        "name": info.name,
+        "fingerprint": info.fingerprint,
+        "attributes": list(info.attributes),
+        "landmark_scheme": info.landmark_scheme.name,
+        "splits": dict(info.splits),
+    }
+    record = {"config": config.to_dict(), "data": data, "versions": _versions()}
+    if (workdir / CONFIG_FILE).exists():
+        before = read_record(workdir)
+        differences = [
+            f"{part}.{name}: {before.get(part, {}).get(name)!r} there, {value!r} now"
+            for part in ("config", "data")
+            for name, value in record[part].items()
+            if before.get(part, {}).get(name) != value
+        ]
+        if differences:
+            raise ConfigError(
+                f"{workdir} holds a run with other settings; give the same ones to go on with it, "
+                f"or another workdir. Different: {'; '.join(differences)}"
+            )
+        return
+    with whole_file(workdir / CONFIG_FILE) as path:
+        path.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+
+
+def read_record(workdir: Path) -> dict[str, Any]:
+    """Returns what ``config.json`` holds: "config", "data" and "versions".
+
+    Raises:
+        DataError: there is no such file, or it is no JSON object.
+    """
+    path = workdir / CONFIG_FILE
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise DataError(f"expected {path}, which tfac-train writes, but it is missing") from error
+    except (OSError, ValueError) as error:
+        raise DataError(f"cannot read {path}: {error}") from error
+    if not isinstance(record, dict):
+        raise DataError(f"{path}: expected a JSON object. Received: {type(record).__name__}")
+    return record
+
+
+def _versions() -> dict[str, str]:
+    versions = {name: importlib.metadata.version(name) for name in _LIBRARIES}
+    return {"python": platform.python_version(), **versions}
