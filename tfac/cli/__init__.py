@@ -31,7 +31,15 @@ def run_program(main: Callable[[Sequence[str]], int | None]) -> None:
             print("interrupted", file=sys.stderr)
             return 130
 
+    _show_in_help(main.__module__)
     app.run(guarded, flags_parser=_parse_flags)
+
+
+def _show_in_help(module: str) -> None:
+    """Lets --help show the module's docstring and flags when an installed script runs it."""
+    for flag in flags.FLAGS.get_key_flags_for_module(module):
+        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
+    sys.modules["__main__"].__doc__ = sys.modules[module].__doc__
 
 
 def _parse_flags(argv: Sequence[str]) -> list[str]:

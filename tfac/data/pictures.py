@@ -14,12 +14,14 @@ from PIL import Image, ImageOps
 from tfac.errors import DataError
 
 # Formats that Pillow decodes itself, without starting another program.
-PHOTO_FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+PHOTO_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 # Formats that a record may hold: what TensorFlow decodes inside the graph too.
-RECORD_FORMATS = ("JPEG", "MPO", "PNG")
+RECORD_FORMATS = ("JPEG", "PNG")
 
 MAX_PIXELS = 89_478_485  # Pillow's own bound, here an error: 268 MB once decoded to RGB.
 MAX_FILE_BYTES = 256 * 2**20
+
+Image.init()  # Pillow loads most of its formats on demand, but not where they are named
 
 _SUFFIXES = (".jpg", ".jpeg", ".png")
 _DECODING_ERRORS = (
@@ -85,9 +87,8 @@ def _check_size(picture: Image.Image, what: str, max_pixels: int) -> None:
 
 
 def _to_rgb(picture: Image.Image) -> Image.Image:
-    if picture.mode.startswith("I"):  # 16 bits a pixel, which Pillow would clip rather than scale
-        sixteen_bits = np.asarray(picture).clip(0, 65535).astype(np.uint16)
-        picture = Image.fromarray((sixteen_bits >> 8).astype(np.uint8))
+    if picture.mode.startswith("I;16"):  # Pillow would clip it rather than scale it
+        picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
     return picture.convert("RGB")
 
 
