@@ -1,5 +1,6 @@
 """Backbones by name, from KerasHub, and where their weights come from."""
 
+import warnings
 from pathlib import Path
 
 import keras
@@ -94,13 +95,15 @@ def load_backbone_weights(backbone: keras.Model, source: str) -> None:
         elif path.is_dir():
             _copy_preset(backbone, str(path))
         elif path.is_file() and source.endswith(".weights.h5"):
-            backbone.load_weights(path)
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")  # Keras skips layers it cannot match and warns
+                backbone.load_weights(path)
         else:
             raise ConfigError(
                 "backbone_weights: expected imagenet, a .weights.h5 file or a folder with a "
                 f"KerasHub preset. Received: {source}"
             )
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, UserWarning) as error:
         if isinstance(error, ConfigError):
             raise
         raise ConfigError(

@@ -70,12 +70,12 @@ class DMMCNN(keras.Model):
         self.branch_normalization = branch_normalization
         self.branch_dropout = branch_dropout
 
-        subjective = attribute_indices(self.subjective_attributes, self.attributes)
+        subjective = sorted(attribute_indices(self.subjective_attributes, self.attributes))
         if not attribute_grouping:
             subjective = range(len(self.attributes))
         objective = [i for i in range(len(self.attributes)) if i not in subjective]
         grouped = [*objective, *subjective]  # the attribute of each column the branches answer
-        self._score_order = [grouped.index(i) for i in range(len(grouped))]
+        self._score_order = sorted(range(len(grouped)), key=grouped.__getitem__)
 
         options = {"normalization": branch_normalization, "dtype": self.dtype_policy}
         self.normalization = create_image_normalization()

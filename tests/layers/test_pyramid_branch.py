@@ -1,0 +1,63 @@
+import numpy as np
+import pytest
+
+from tests.layers.layer_checks import run_layer_test
+from tests.layers.test_spatial_pyramid_pooling import pool_by_loops
+from tfac.layers import PyramidBranch
+
+
+def branch_by_loops(branch, feature_maps):
+    """Pooling, then each fully connected layer unit by unit, without normalisation."""
+    features = pool_by_loops(feature_maps, branch.levels)
+    dense_layers = [layer for layer in branch.hidden if layer.name.startswith("dense")]
+    for layer in [*dense_layers, branch.head]:
+        kernel, bias = (np.array(weight) for weight in layer.get_weights())
+        outputs = np.zeros((len(features), kernel.shape[1]))
+        for row in range(len(features)):
+            for unit in range(kernel.shape[1]):
+                total = bias[unit]
+                for i in range(kernel.shape[0]):
+                    total += features[row, i] * kernel[i, unit]
+                outputs[row, unit] = total if layer is branch.head else max(total, 0.0)
+        features = outputs
+    return features
+
+
+def test_equals_plain_loops():
+    feature_maps = np.random.default_rng(0).normal(size=(3, 4, 5, 2)).astype(np.float32)
+    branch = PyramidBranch(levels=(1, 2), hidden_units=(6, 5), num_outputs=4)
+    outputs = branch(feature_maps)
+    np.testing.assert_allclose(outputs, branch_by_loops(branch, feature_maps), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("normalization", [False, True])
+def test_layer_contract(normalization):
+    inputs = np.random.default_rng(0).normal(size=(8, 4, 4, 3)).astype(np.float32)
+    arguments = {
+        "levels": (1, 2),
+        "hidden_units": (6, 5),
+        "num_outputs": 4,
+        "normalization": normalization,
+    }
+    run_layer_test(PyramidBranch, arguments, inputs, (8, 4))
+
+
+def test_scores_are_float32_under_mixed_precision():
+    branch = PyramidBranch((1,), (4,), 3, dtype="mixed_float16")
+    assert branch(np.ones((2, 3, 3, 4), np.float32)).dtype == "float32"
+
+
+def test_dropout_acts_in_training_alone():
+    branch = PyramidBranch((1,), (64,), 3, dropout=0.5)
+    inputs = np.random.default_rng(0).normal(size=(2, 3, 3, 4)).astype(np.float32)
+    np.testing.assert_array_equal(branch(inputs), branch(inputs))
+    assert not np.array_equal(branch(inputs, training=True), branch(inputs, training=True))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [({"num_outputs": 0}, "num_outputs"), ({"num_outputs": 2, "dropout": 1.0}, "dropout")],
+)
+def test_bad_arguments_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        PyramidBranch((1,), (4,), **arguments)
