@@ -1,0 +1,169 @@
+"""tfac-evaluate: how well a checkpoint or SavedModel predicts the attributes of a split.
+
+Example:
+    tfac-evaluate --workdir=runs/dmm_cnn --data_dir=data/celeba --slices=Male,Young,Male*Young
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from absl import flags
+
+from tfac.cli import run_program
+from tfac.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from tfac.evaluation.split_scores import ScoringModel
+
+_WORKDIR = flags.DEFINE_string(
+    "workdir", None, "folder of a training run, of which the newest checkpoint is evaluated"
+)
+_SAVED_MODEL = flags.DEFINE_string(
+    "saved_model", None, "exported model: its folder (the newest version counts) or one version's"
+)
+_DATA_DIR = flags.DEFINE_string(
+    "data_dir", None, "prepared data set, as tfac-prepare wrote it", required=True
+)
+_SPLIT = flags.DEFINE_string("split", "validation", "the split to evaluate on")
+_SLICES = flags.DEFINE_string(
+    "slices",
+    "",
+    "attributes to report apart, with and without each, comma-separated; products such as "
+    "Male*Young give every combination",
+)
+_BATCH_SIZE = flags.DEFINE_integer("batch_size", 64, "pictures at a time, 1 or more", 1)
+_OUTPUT_DIR = flags.DEFINE_string(
+    "output_dir",
+    None,
+    "folder for metrics.json and accuracy.png; by default WORKDIR/evaluation/SPLIT, and "
+    "runs/evaluation/MODEL/VERSION/SPLIT for a SavedModel",
+)
+
+
+@flags.multi_flags_validator(
+    ["workdir", "saved_model"], "expected exactly one of --workdir and --saved_model"
+)
+def _one_model(values: dict[str, Any]) -> bool:
+    return (not values["workdir"]) != (not values["saved_model"])
+
+
+def main(argv: Sequence[str]) -> None:
+    """Evaluates, prints the table and writes the report and its picture."""
+    if len(argv) > 1:
+        raise ConfigError(f"expected flags alone. Received: {' '.join(argv[1:])}")
+
+    # TensorFlow takes seconds to import; --help and wrong flags need not wait for it.
+    from tfac.data.pipeline import evaluation_dataset, read_batches, read_info
+    from tfac.evaluation.charts import draw_bars
+    from tfac.evaluation.report import format_report, summarise, write_report
+    from tfac.evaluation.slices import parse_slices
+    from tfac.evaluation.split_scores import score_split
+
+    info = read_info(_DATA_DIR.value)
+    model, default_output_dir = _load_model()
+    slicings = parse_slices(_SLICES.value, model.attributes)
+    dataset = evaluation_dataset(
+        info, _SPLIT.value, image_size=model.image_size, batch_size=_BATCH_SIZE.value
+    )
+    batches = read_batches(dataset, info, _SPLIT.value)
+    split_scores = score_split(model, _with_progress(batches, info.splits[_SPLIT.value]), info)
+    report = {
+        "model": model.source,
+        "data_set": info.name,
+        "split": _SPLIT.value,
+        **summarise(model.attributes, model.thresholds, split_scores, slicings),
+    }
+    output_dir = Path(_OUTPUT_DIR.value or default_output_dir / _SPLIT.value)
+    write_report(report, output_dir / "metrics.json")
+    draw_bars(report, output_dir / "accuracy.png")
+    print(format_report(report))
+    print(f"\nwritten: {output_dir / 'metrics.json'}\n         {output_dir / 'accuracy.png'}")
+    print(f"next:    {_next_command()}")
+
+
+def _load_model() -> "tuple[ScoringModel, Path]":
+    """Returns the model that the flags name and the default folder for its reports."""
+    if _WORKDIR.value:
+        return _from_workdir(Path(_WORKDIR.value)), Path(_WORKDIR.value) / "evaluation"
+    model = _from_saved_model(_SAVED_MODEL.value)
+    version = Path(model.source).resolve()
+    return model, Path("runs", "evaluation", version.parent.name, version.name)
+
+
+def _from_workdir(workdir: Path) -> "ScoringModel":
+    import tensorflow as tf
+
+    from tfac.evaluation.split_scores import ScoringModel
+    from tfac.training.workdir import load_trained_model
+
+    trained = load_trained_model(workdir)
+    images = tf.TensorSpec([None, *trained.image_size, 3], tf.uint8)
+    return ScoringModel(
+        source=str(workdir),
+        score=tf.function(lambda batch: trained.model(batch, training=False), [images]),
+        attributes=trained.attributes,
+        thresholds=trained.thresholds,
+        image_size=trained.image_size,
+        landmark_scheme=trained.landmark_scheme,
+    )
+
+
+def _from_saved_model(path: str) -> "ScoringModel":
+    import numpy as np
+
+    from tfac.evaluation.split_scores import ScoringModel
+    from tfac.landmarks import get_landmark_scheme
+    from tfac.predictor import Predictor
+
+    predictor = Predictor(path, batch_size=_BATCH_SIZE.value)
+    metadata = predictor.metadata
+    try:
+        thresholds = np.array(metadata["thresholds"], np.float32)
+        image_size = metadata["image_size"]["height"], metadata["image_size"]["width"]
+        scheme = metadata["landmark_scheme"] and get_landmark_scheme(metadata["landmark_scheme"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(
+            f"{predictor.path}: expected thresholds, image_size and landmark_scheme as tfac-export "
+            f"writes them. Received: {error!r}"
+        ) from error
+
+    def score(images) -> dict[str, np.ndarray]:
+        predictions = predictor(images.numpy())
+        answers = {"scores": np.array([[*each.scores.values()] for each in predictions])}
+        if scheme is not None:
+            answers["landmarks"] = np.stack([each.landmarks for each in predictions])
+        return answers
+
+    return ScoringModel(
+        source=str(predictor.path),
+        score=score,
+        attributes=predictor.attributes,
+        thresholds=thresholds,
+        image_size=image_size,
+        landmark_scheme=scheme,
+    )
+
+
+def _with_progress(batches: Iterable[dict], pictures: int) -> Iterator[dict]:
+    from tqdm import tqdm
+
+    with tqdm(total=pictures, desc="evaluating", unit=" pictures") as progress:
+        for batch in batches:
+            yield batch
+            progress.update(len(batch["images"]))
+
+
+def _next_command() -> str:
+    if _WORKDIR.value:
+        return f"tfac-export --workdir={_WORKDIR.value}"
+    return f"tfac-predict --saved_model={_SAVED_MODEL.value} PHOTO..."
+
+
+def run() -> None:
+    """Entry point of tfac-evaluate."""
+    run_program(main)
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,156 @@
+"""What an evaluation found: as JSON and as a table.
+
+In a report every rate is in percent, and what is undefined is NaN (null in the file). Its layout:
+
+| key | meaning |
+|---|---|
+| model, data_set, split | what was evaluated on what |
+| pictures | number of pictures |
+| mean_accuracy, mean_balanced_accuracy, mean_f1, ... | means over attributes where it is defined |
+| single_class_attributes | names without a balanced accuracy, average precision and AUC |
+| landmark_error | mean distance of the landmarks, percent of the distance between the eyes |
+| landmark_pictures | number of pictures that `landmark_error` is over |
+| attributes.NAME.METRIC | rates in percent; positives and count are labels; threshold is a score |
+| slices.NAME | the keys from `pictures` to `attributes` for a part, such as Male=1*Young=0 |
+"""
+
+import json
+import math
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tfac.evaluation.attribute_metrics import (
+    RATE_METRICS,
+    attribute_metrics,
+    mean_over_attributes,
+    single_class_attributes,
+)
+from tfac.evaluation.slices import slice_rows
+from tfac.evaluation.split_scores import SplitScores
+from tfac.files import whole_file
+
+Report = dict[str, Any]
+
+_HEADINGS = {
+    "accuracy": "acc",
+    "balanced_accuracy": "bal.acc",
+    "true_positive_rate": "TPR",
+    "true_negative_rate": "TNR",
+    "precision": "prec",
+    "f1": "F1",
+    "average_precision": "AP",
+    "auc": "AUC",
+}
+
+
+def summarise(
+    attributes: Sequence[str],
+    thresholds: np.ndarray,
+    split_scores: SplitScores,
+    slicings: Sequence[tuple[str, ...]] = (),
+) -> Report:
+    """Returns the report of the scores, from `pictures` on, with its slices."""
+    report = _summarise_rows(attributes, thresholds, split_scores, slice(None))
+    report["slices"] = {}
+    for slicing in slicings:
+        rows_by_name = slice_rows(slicing, attributes, split_scores.labels, split_scores.label_mask)
+        for name, rows in rows_by_name.items():
+            report["slices"][name] = _summarise_rows(attributes, thresholds, split_scores, rows)
+    return report
+
+
+def _summarise_rows(
+    attributes: Sequence[str], thresholds: np.ndarray, split_scores: SplitScores, rows
+) -> Report:
+    scores = split_scores.scores[rows]
+    metrics = attribute_metrics(
+        split_scores.labels[rows], scores, thresholds, split_scores.label_mask[rows]
+    )
+    single_class = single_class_attributes(metrics)
+    report: Report = {"pictures": len(scores)}
+    for name in RATE_METRICS:
+        report[f"mean_{name}"] = 100 * mean_over_attributes(metrics[name])
+    report["single_class_attributes"] = [
+        name for name, single in zip(attributes, single_class, strict=True) if single
+    ]
+    if split_scores.landmark_errors is not None:
+        errors = split_scores.landmark_errors[rows]
+        report["landmark_error"] = 100 * mean_over_attributes(errors)
+        report["landmark_pictures"] = int((~np.isnan(errors)).sum())
+    percent = {name: 100 if name in RATE_METRICS else 1 for name in metrics}
+    report["attributes"] = {
+        attribute: {name: (percent[name] * metrics[name][a]).item() for name in metrics}
+        for a, attribute in enumerate(attributes)
+    }
+    return report
+
+
+def write_report(report: Report, path: str | os.PathLike) -> None:
+    """Writes the report as JSON, whole or not at all; NaN becomes null."""
+    with whole_file(path) as aside:
+        text = json.dumps(_without_nan(report), indent=2, allow_nan=False)
+        aside.write_text(text + "\n", encoding="utf-8")
+
+
+def format_report(report: Report) -> str:
+    """Returns the report as a table of attributes, their means and the slices."""
+    lines = [_row("percent", _HEADINGS.values(), "positives", "labels", "threshold")]
+    lines += [
+        _row(
+            name,
+            [_percent(values[metric]) for metric in RATE_METRICS],
+            f"{values['positives']}",
+            f"{values['count']}",
+            f"{values['threshold']:.3f}",
+        )
+        for name, values in report["attributes"].items()
+    ]
+    means = [_percent(report[f"mean_{metric}"]) for metric in RATE_METRICS]
+    rule = "-" * len(lines[0])
+    lines = [lines[0], rule, *lines[1:], rule, _row("mean", means)]
+    lines.append(f"\n{report['pictures']} pictures")
+    if report["single_class_attributes"]:
+        lines.append(
+            "no balanced accuracy, average precision or AUC, as all labels are alike (left out of "
+            f"these means): {', '.join(report['single_class_attributes'])}"
+        )
+    if "landmark_error" in report:
+        lines.append(
+            f"landmarks: off by {_percent(report['landmark_error'])} % of the distance between the "
+            f"eyes ({report['landmark_pictures']} pictures)"
+        )
+    if report["slices"]:
+        lines += ["", *_slice_lines(report["slices"])]
+    return "\n".join(lines)
+
+
+def _slice_lines(slices: dict[str, Report]) -> list[str]:
+    width = max(len("slice"), *map(len, slices))
+    heading = f"{'slice':{width}} {'pictures':>9} {'acc':>7} {'bal.acc':>7} {'F1':>7} single-class"
+    lines = [heading, "-" * len(heading)]
+    for name, part in slices.items():
+        shares = [part["mean_accuracy"], part["mean_balanced_accuracy"], part["mean_f1"]]
+        cells = " ".join(f"{_percent(share):>7}" for share in shares)
+        single_class = len(part["single_class_attributes"])
+        lines.append(f"{name:{width}} {part['pictures']:>9} {cells} {single_class:>12}")
+    return lines
+
+
+def _row(name: str, shares, positives: str = "", labels: str = "", threshold: str = "") -> str:
+    cells = " ".join(f"{share:>7}" for share in shares)
+    return f"{name:<20} {cells} {positives:>9} {labels:>7} {threshold:>9}".rstrip()
+
+
+def _percent(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.2f}"
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_without_nan(item) for item in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
