@@ -8,12 +8,6 @@ from absl import app, flags
 
 from tfac.errors import TfacError
 
-# TensorFlow's start-up notices say nothing a user can act on and bury the programs' own output.
-# Whoever wants them sets the variable.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
-
 
 def run_program(main: Callable[[Sequence[str]], int | None]) -> None:
     """Parses flags and runs `main`; a `TfacError` becomes one clear line and exit status 1.
@@ -23,6 +17,7 @@ def run_program(main: Callable[[Sequence[str]], int | None]) -> None:
 
     def guarded(argv: Sequence[str]) -> int | None:
         try:
+            _import_tensorflow_quietly()
             return main(argv)
         except TfacError as error:
             print(f"error: {error}", file=sys.stderr)
@@ -40,6 +35,27 @@ def _show_in_help(module: str) -> None:
     for flag in flags.FLAGS.get_key_flags_for_module(module):
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
     sys.modules["__main__"].__doc__ = sys.modules[module].__doc__
+
+
+def _import_tensorflow_quietly() -> None:
+    """Imports TensorFlow without its start-up notices, which nobody can act on.
+
+    Its libraries write some of them straight to file descriptor 2 whatever the log level, so the
+    descriptor is turned aside during the import. Setting TF_CPP_MIN_LOG_LEVEL keeps everything.
+    """
+    if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
+        return
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
+    stderr = os.dup(2)
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        import tensorflow as tf
+
+        tf.config.list_physical_devices()
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
 
 
 def _parse_flags(argv: Sequence[str]) -> list[str]:
