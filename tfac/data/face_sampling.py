@@ -150,7 +150,7 @@ class Look(Uniform):
 
 @dataclasses.dataclass(frozen=True)
 class View(Uniform):
-    """What changes from picture to picture beyond the attributes: pose, light, background, dress."""
+    """What changes between pictures beyond the attributes: pose, light, background, dress."""
 
     roll: float
     yaw: float

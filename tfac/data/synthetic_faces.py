@@ -13,12 +13,14 @@ from collections.abc import Iterator
 import cv2
 import numpy as np
 import tensorflow_datasets as tfds
+from PIL import Image, ImageDraw, ImageFont
 
 from tfac.attributes import ATTRIBUTES
 from tfac.data.face_drawing import draw_face
 from tfac.data.face_sampling import Face, add_label_noise, sample_face
 from tfac.data.features import record_features, record_metadata
 from tfac.errors import ConfigError
+from tfac.files import whole_file
 from tfac.landmarks import DLIB_72
 
 PICTURES_PER_IDENTITY = 4
@@ -52,6 +54,7 @@ class SyntheticFacesConfig(tfds.core.BuilderConfig):
     label_noise: float = 0.0
 
     def __post_init__(self):
+        """Checks the settings and spells out the name."""
         low, high = _SIZES
         if not low <= self.image_size <= high:
             raise ConfigError(f"image_size: expected {low} to {high}. Received: {self.image_size}")
@@ -159,3 +162,53 @@ def encode_face(face: Face, image_size: int) -> tuple[bytes, np.ndarray]:
     blue_first = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
     _, encoded = cv2.imencode(".jpg", blue_first, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
     return encoded.tobytes(), landmarks[DLIB_72.source_indices]
+
+
+def save_contact_sheet(
+    path: str | os.PathLike, *, examples: int = 4, face_size: int = 80, seed: int = 0
+) -> None:
+    """Writes a picture that shows, for each attribute, faces with it beside faces without it.
+
+    Faces without it have the sex and age of those with it, so that the attribute stands out.
+
+    Args:
+        path: where the PNG goes.
+        examples: faces with and faces without each attribute.
+        face_size: side of each face, pixels.
+        seed: of the faces.
+    """
+    columns, gap, title = 4, 12, 26
+    strip = 2 * examples * face_size + gap
+    rows = -(-len(ATTRIBUTES) // columns)
+    height = title + face_size + gap
+    sheet = Image.new("RGB", (columns * (strip + 2 * gap), rows * height + gap), "white")
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=15)
+    faces = [sample_face(seed, "contact_sheet", identity, 0) for identity in range(1500)]
+    for number, name in enumerate(ATTRIBUTES):
+        row, column = divmod(number, columns)
+        left, top = gap + column * (strip + 2 * gap), gap + row * height
+        middle = left + examples * face_size + gap
+        draw.text((left, top), name, "black", font)
+        draw.text((middle, top), "without", "gray", font)
+        shown = [face for face in faces if name in face.shown][:examples]
+        hidden = _alike(faces, shown, name)
+        for start, group in ((left, shown), (middle, hidden)):
+            for place, face in enumerate(group):
+                picture, _ = draw_face(face, face_size)
+                sheet.paste(Image.fromarray(picture), (start + place * face_size, top + title - 6))
+    with whole_file(path) as aside:
+        sheet.save(aside, format="PNG")
+
+
+def _alike(faces: list[Face], shown: list[Face], name: str) -> list[Face]:
+    """Returns a different face without `name` for each of `shown`, of the same sex and age."""
+    fixed = {"Male", "Young", "Blurry"} - {name}
+    chosen: list[Face] = []
+    for face in shown:
+        wanted = face.shown & fixed
+        chosen += [
+            other
+            for other in faces
+            if name not in other.shown and other.shown & fixed == wanted and other not in chosen
+        ][:1]
+    return chosen

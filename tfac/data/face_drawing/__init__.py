@@ -36,11 +36,11 @@ def draw_face(face: Face, size: int) -> tuple[np.ndarray, np.ndarray]:
         of the picture.
     """
     side = max(size, _SMALLEST_CANVAS)
-    canvas = Canvas(side, sample_pose(face.view, side))
-    geometry = Geometry(face)
-    draw_background(canvas, face.view)
+    canvas, geometry = Canvas(sample_pose(face.view, side)), Geometry(face)
     _draw_parts(canvas, face, geometry)
-    pixels = finish(canvas.pixels, face)
+    pixels = draw_background(face.view, side)
+    canvas.draw_on(pixels)
+    pixels = finish(pixels, face)
     if side != size:
         pixels = cv2.resize(pixels, (size, size), interpolation=cv2.INTER_AREA)
     landmarks = (canvas.pose.project(geometry.landmarks_68()) + 0.5) / side

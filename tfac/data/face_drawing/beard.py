@@ -29,12 +29,12 @@ def _draw_stubble(canvas: Canvas, geometry: Geometry, colours: Palette) -> None:
     )
     area = np.vstack([jaw, top * (geometry.width, 1.0)])
     dark = mix((52, 56, 66), colours.beard, 0.3)
-    canvas.tint([area], dark, 0.42, 0.03)
+    canvas.tint(dark, 0.42, 0.03, area)
     dots = _STUBBLE * (2, 0.85) + (-1, 0.5)
     inside = (dots[:, 0] / geometry.width) ** 2 + ((dots[:, 1] - 0.1) / (geometry.chin - 0.14)) ** 2
     dots = dots[(inside < 0.9) & (dots[:, 1] > 0.46)]
     ticks = list(np.stack([dots, dots + (0.0, 0.035)], axis=1))
-    canvas.lines(ticks, mix(colours.shadow, (34, 34, 40), 0.75), 0.01)
+    canvas.line(mix(colours.shadow, (34, 34, 40), 0.75), 0.01, *ticks)
 
 
 def _draw_sideburns(canvas: Canvas, geometry: Geometry, colours: Palette) -> None:
@@ -43,7 +43,7 @@ def _draw_sideburns(canvas: Canvas, geometry: Geometry, colours: Palette) -> Non
         [(width * 1.0, -0.45), (width * 1.0, 0.10), (width * 0.97, 0.50), (width * 0.80, 0.56),
          (width * 0.82, 0.10), (width * 0.84, -0.45)]
     )  # fmt: skip
-    canvas.fill_many([strip, mirrored(strip)], colours.beard)
+    canvas.fill(colours.beard, strip, mirrored(strip))
 
 
 def _draw_goatee(canvas: Canvas, geometry: Geometry, colours: Palette) -> None:
@@ -56,11 +56,11 @@ def _draw_goatee(canvas: Canvas, geometry: Geometry, colours: Palette) -> None:
         ]
     )
     goatee = np.vstack([half, mirrored(half)[::-1]])
-    canvas.fill(goatee, colours.beard)
+    canvas.fill(colours.beard, goatee)
     hairs = [
         np.array([(x, lip + 0.16), (x * 0.8, chin + 0.08)]) for x in (-0.24, -0.12, 0.0, 0.12, 0.24)
     ]
-    canvas.lines(hairs, mix(colours.beard, (255, 255, 255), 0.22), 0.012)
+    canvas.line(mix(colours.beard, (255, 255, 255), 0.22), 0.012, *hairs)
 
 
 def _draw_mustache(canvas: Canvas, geometry: Geometry, colours: Palette) -> None:
@@ -77,4 +77,4 @@ def _draw_mustache(canvas: Canvas, geometry: Geometry, colours: Palette) -> None
             curve((x + 0.02, corner_y + 0.02), (x * 0.6, lip + 0.02), (0.0, lip)),
         ]
     )
-    canvas.fill(np.vstack([half, mirrored(half)[::-1]]), colours.beard)
+    canvas.fill(colours.beard, np.vstack([half, mirrored(half)[::-1]]))

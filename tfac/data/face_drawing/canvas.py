@@ -1,5 +1,8 @@
 """A picture to draw on in face units: x to the right, y down, half a face wide is about 1."""
 
+import functools
+import itertools
+
 import cv2
 import numpy as np
 
@@ -7,6 +10,7 @@ Colour = tuple[float, float, float]
 
 _SUBPIXEL_BITS = 4
 _SUBPIXELS = 1 << _SUBPIXEL_BITS
+_FALL_OFF = np.array([[1.0], [0.45]])  # how fast depth falls off with x^2 and y^2
 
 
 class Pose:
@@ -34,88 +38,97 @@ class Pose:
         self.unit = size * scale
         cos, sin = np.cos(roll) * self.unit, np.sin(roll) * self.unit
         self._matrix = np.array([[cos, sin], [-sin, cos]])
-        self._turn = np.array(turn)
+        self._turn = np.array(turn) @ self._matrix
         # Pixel centres lie at whole numbers in OpenCV, so picture edges are at -0.5 and size - 0.5.
         self._centre = np.array(centre) * size - 0.5
 
     def project(self, points: np.ndarray) -> np.ndarray:
         """Returns the pixel coordinates, float [N, 2], of `points` [N, 2] in face units."""
-        depth = 1.0 - points[:, 0] ** 2 - 0.45 * points[:, 1] ** 2
-        turned = points + np.maximum(depth, 0.0)[:, None] * self._turn
-        return turned @ self._matrix + self._centre
+        depth = np.maximum(1.0 - (points * points) @ _FALL_OFF, 0.0)  # [N, 1]
+        return points @ self._matrix + self._centre + depth * self._turn
 
 
 class Canvas:
-    """An RGB picture with anti-aliased shapes given in face units.
+    """Anti-aliased shapes in face units, collected from back to front and drawn at once.
 
-    Attributes:
-        pixels: uint8 [size, size, 3].
+    Drawing at once lets all shapes be projected in one step, which is most of the work saved.
+
+    Args:
         pose: how face units lie on the picture.
     """
 
-    def __init__(self, size: int, pose: Pose):
-        self.pixels = np.empty((size, size, 3), np.uint8)
+    def __init__(self, pose: Pose):
         self.pose = pose
+        self._steps: list[tuple] = []
 
-    def fill(self, points: np.ndarray, colour: Colour) -> None:
-        """Fills the polygon `points` [N, 2]."""
-        cv2.fillPoly(self.pixels, [self._fixed(points)], colour, cv2.LINE_AA, _SUBPIXEL_BITS)
+    def fill(self, colour: Colour, *polygons: np.ndarray) -> None:
+        """Fills polygons [N, 2] that do not overlap each other."""
+        self._steps.append((_fill, polygons, (colour,)))
 
-    def fill_many(self, polygons: list[np.ndarray], colour: Colour) -> None:
-        """Fills several polygons that do not overlap in one colour."""
-        fixed = [self._fixed(points) for points in polygons]
-        cv2.fillPoly(self.pixels, fixed, colour, cv2.LINE_AA, _SUBPIXEL_BITS)
-
-    def line(self, points: np.ndarray, colour: Colour, width: float, closed: bool = False) -> None:
-        """Draws the polyline `points` [N, 2], `width` face units wide (at least a pixel)."""
-        self.lines([points], colour, width, closed)
-
-    def lines(
-        self, polylines: list[np.ndarray], colour: Colour, width: float, closed: bool = False
+    def line(
+        self, colour: Colour, width: float, *polylines: np.ndarray, closed: bool = False
     ) -> None:
-        """Draws several polylines, `width` face units wide (at least a pixel)."""
-        fixed = [self._fixed(points) for points in polylines]
+        """Draws polylines [N, 2], `width` face units wide (at least a pixel)."""
         thickness = max(1, round(width * self.pose.unit))
-        cv2.polylines(self.pixels, fixed, closed, colour, thickness, cv2.LINE_AA, _SUBPIXEL_BITS)
+        self._steps.append((_line, polylines, (colour, thickness, closed)))
 
-    def discs(self, centres: np.ndarray, radius: float, colour: Colour) -> None:
+    def discs(self, colour: Colour, radius: float, centres: np.ndarray) -> None:
         """Draws a disc of `radius` face units at each of `centres` [N, 2]."""
-        for x, y in self._fixed(centres).tolist():
-            size = max(_SUBPIXELS // 2, round(radius * self.pose.unit * _SUBPIXELS))
-            cv2.circle(self.pixels, (x, y), size, colour, -1, cv2.LINE_AA, _SUBPIXEL_BITS)
+        size = max(_SUBPIXELS // 2, round(radius * self.pose.unit * _SUBPIXELS))
+        self._steps.append((_discs, (centres,), (colour, size)))
 
-    def tint(
-        self, polygons: list[np.ndarray], colour: Colour, alpha: float, softness: float = 0.0
-    ) -> None:
-        """Blends polygons into the picture.
+    def tint(self, colour: Colour, alpha: float, softness: float, *polygons: np.ndarray) -> None:
+        """Blends polygons into what lies behind them.
 
         Args:
-            polygons: each float [N, 2].
             colour: RGB in [0, 255].
             alpha: opacity in [0, 1].
             softness: width of the soft edge, face units.
+            *polygons: each float [N, 2].
         """
-        fixed = [self._fixed(points) for points in polygons]
-        everything = np.concatenate(fixed)
-        sigma = softness * self.pose.unit
-        margin = int(2 * sigma) + 2
-        low = np.maximum(everything.min(axis=0) // _SUBPIXELS - margin, 0)
-        high = everything.max(axis=0) // _SUBPIXELS + margin + 1
-        region = self.pixels[low[1] : high[1], low[0] : high[0]]
+        self._steps.append((_tint, polygons, (colour, alpha, softness * self.pose.unit)))
+
+    def draw_on(self, pixels: np.ndarray) -> None:
+        """Draws everything collected on `pixels`, RGB uint8 [S, S, 3]."""
+        shapes = [shape for _, group, _ in self._steps for shape in group]
+        projected = self.pose.project(np.concatenate(shapes)) * _SUBPIXELS
+        fixed = np.rint(projected).astype(np.int32)
+        ends = itertools.accumulate(map(len, shapes))
+        drawn = (fixed[end - len(shape) : end] for shape, end in zip(shapes, ends, strict=True))
+        for draw, group, arguments in self._steps:
+            draw(pixels, list(itertools.islice(drawn, len(group))), *arguments)
+
+
+def _fill(pixels: np.ndarray, polygons: list[np.ndarray], colour: Colour) -> None:
+    cv2.fillPoly(pixels, polygons, colour, cv2.LINE_AA, _SUBPIXEL_BITS)
+
+
+def _line(pixels, polylines: list[np.ndarray], colour: Colour, width: int, closed: bool) -> None:
+    cv2.polylines(pixels, polylines, closed, colour, width, cv2.LINE_AA, _SUBPIXEL_BITS)
+
+
+def _discs(pixels: np.ndarray, centres: list[np.ndarray], colour: Colour, radius: int) -> None:
+    for centre in centres[0].tolist():
+        cv2.circle(pixels, centre, radius, colour, -1, cv2.LINE_AA, _SUBPIXEL_BITS)
+
+
+def _tint(pixels, polygons: list[np.ndarray], colour: Colour, alpha: float, sigma: float) -> None:
+    margin = int(2 * sigma) + 2
+    for polygon in polygons:
+        x, y, width, height = cv2.boundingRect(polygon // _SUBPIXELS)
+        left, top = max(0, x - margin), max(0, y - margin)
+        region = pixels[top : y + height + margin, left : x + width + margin]
         if region.size == 0:
-            return
+            continue
         mask = np.zeros(region.shape[:2], np.uint8)
-        inside = [points - low * _SUBPIXELS for points in fixed]
-        cv2.fillPoly(mask, inside, round(255 * alpha), cv2.LINE_AA, _SUBPIXEL_BITS)
+        offset = np.array((left, top), np.int32) * _SUBPIXELS
+        cv2.fillPoly(mask, [polygon - offset], round(255 * alpha), cv2.LINE_AA, _SUBPIXEL_BITS)
         if sigma > 0.5:
-            mask = cv2.GaussianBlur(mask, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)
-        blend(region, colour, mask)
-
-    def _fixed(self, points: np.ndarray) -> np.ndarray:
-        return np.rint(self.pose.project(points) * _SUBPIXELS).astype(np.int32)
+            mask = cv2.GaussianBlur(mask, (0, 0), sigma)
+        _blend(region, colour, mask)
 
 
-def blend(region: np.ndarray, colour: Colour, mask: np.ndarray) -> None:
+def _blend(region: np.ndarray, colour: Colour, mask: np.ndarray) -> None:
     """Moves `region` uint8 [h, w, 3] towards `colour` in place by `mask` uint8 [h, w] / 255."""
     weight = mask.astype(np.float32)[..., None] * np.float32(1 / 255)
     np.copyto(region, region + (np.array(colour, np.float32) - region) * weight, casting="unsafe")
@@ -184,9 +197,14 @@ _CATMULL_ROM = 0.5 * np.hstack(
 
 
 def _spline(points: np.ndarray, closed: bool) -> np.ndarray:
-    count = len(points)
-    if closed:
-        neighbours = np.arange(count)[:, None] + np.arange(-1, 3)
-        return (_CATMULL_ROM @ points[neighbours % count]).reshape(-1, 2)
-    neighbours = np.clip(np.arange(count - 1)[:, None] + np.arange(-1, 3), 0, count - 1)
-    return np.vstack([(_CATMULL_ROM @ points[neighbours]).reshape(-1, 2), points[-1]])
+    return _spline_weights(len(points), closed) @ points
+
+
+@functools.cache
+def _spline_weights(count: int, closed: bool) -> np.ndarray:
+    """Returns the matrix [M, count] that takes control points to points on the curve."""
+    segments = np.arange(count if closed else count - 1)[:, None] + np.arange(-1, 3)
+    neighbours = segments % count if closed else np.clip(segments, 0, count - 1)  # [S, 4]
+    weights = np.einsum("tn,snc->stc", _CATMULL_ROM, np.eye(count)[neighbours])
+    weights = weights.reshape(-1, count)
+    return weights if closed else np.vstack([weights, np.eye(count)[-1]])

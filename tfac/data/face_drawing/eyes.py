@@ -15,7 +15,7 @@ def draw_eyes(canvas: Canvas, face: Face, geometry: Geometry, colours: Palette) 
     if "Heavy_Makeup" in face.shown:
         _draw_eye_shadow(canvas, geometry, colours)
     outline = geometry.eye_outline()
-    canvas.fill_many([outline, mirrored(outline)], (244, 240, 236))
+    canvas.fill((244, 240, 236), outline, mirrored(outline))
     _draw_irises(canvas, face, geometry, colours)
     _draw_lids(canvas, face, geometry, outline, colours)
 
@@ -28,10 +28,10 @@ def _draw_irises(canvas: Canvas, face: Face, geometry: Geometry, colours: Palett
         for radius, colour in ((0.095, colours.iris), (0.045, (12, 10, 10))):
             disc = ellipse(centre, geometry.eye_y - 0.015, radius, radius)
             disc[:, 1] = np.clip(disc[:, 1], low + 0.008, high - 0.008)
-            canvas.fill(disc, colour)
+            canvas.fill(colour, disc)
     glints = np.array([(-geometry.eye_x, low + 0.05), (geometry.eye_x, low + 0.05)])
     if "Narrow_Eyes" not in face.shown:
-        canvas.discs(glints + (gaze + 0.02, 0.0), 0.022, (255, 255, 255))
+        canvas.discs((255, 255, 255), 0.022, glints + (gaze + 0.02, 0.0))
 
 
 def _draw_lids(
@@ -41,29 +41,29 @@ def _draw_lids(
     made_up = "Heavy_Makeup" in face.shown
     lash = (14, 10, 12) if made_up else colours.crease
     width = 0.065 if made_up else 0.035
-    canvas.lines([upper, mirrored(upper)], lash, width)
+    canvas.line(lash, width, upper, mirrored(upper))
     if made_up:
         outer = outline[0]
         wing = np.array([outer + (0.04, 0.0), outer + (-0.13, -0.08), outer + (0.08, -0.06)])
-        canvas.fill_many([wing, mirrored(wing)], lash)
-        canvas.lines([lower, mirrored(lower)], lash, 0.03)
+        canvas.fill(lash, wing, mirrored(wing))
+        canvas.line(lash, 0.03, lower, mirrored(lower))
         _draw_lashes(canvas, upper)
     elif "Narrow_Eyes" not in face.shown:
         fold = upper[3:22] - (0, 0.05)
-        canvas.lines([fold, mirrored(fold)], colours.shadow, 0.02)
+        canvas.line(colours.shadow, 0.02, fold, mirrored(fold))
 
 
 def _draw_lashes(canvas: Canvas, upper: np.ndarray) -> None:
     roots = upper[2:18:3]
     spread = np.stack([np.linspace(-0.06, 0.02, len(roots)), np.full(len(roots), -0.07)], axis=1)
     lashes = list(np.stack([roots, roots + spread], axis=1))
-    canvas.lines(lashes + [mirrored(lash) for lash in lashes], (14, 10, 12), 0.02)
+    canvas.line((14, 10, 12), 0.02, *(lashes + [mirrored(lash) for lash in lashes]))
 
 
 def _draw_eye_shadow(canvas: Canvas, geometry: Geometry, colours: Palette) -> None:
     x, y, half = geometry.eye_x, geometry.eye_y, geometry.eye_half_width
     lid = curve((x - half - 0.02, y), (x, y - 0.26), (x + half + 0.12, y - 0.14), (x + half, y))
-    canvas.tint([lid, mirrored(lid)], colours.eye_shadow, 0.8, 0.025)
+    canvas.tint(colours.eye_shadow, 0.8, 0.025, lid, mirrored(lid))
 
 
 def _draw_bags(canvas: Canvas, geometry: Geometry, colours: Palette) -> None:
@@ -74,9 +74,9 @@ def _draw_bags(canvas: Canvas, geometry: Geometry, colours: Palette) -> None:
             curve((x + 0.18, y + 0.08), (x, y + 0.19), (x - 0.18, y + 0.08)),
         ]
     )
-    canvas.tint([bag, mirrored(bag)], (92, 58, 96), 0.55, 0.02)
+    canvas.tint((92, 58, 96), 0.55, 0.02, bag, mirrored(bag))
     under = curve((x - 0.19, y + 0.08), (x - 0.02, y + 0.19), (x + 0.19, y + 0.09))
-    canvas.lines([under, mirrored(under)], colours.crease, 0.03)
+    canvas.line(colours.crease, 0.03, under, mirrored(under))
 
 
 def draw_eyebrows(canvas: Canvas, face: Face, geometry: Geometry, colours: Palette) -> None:
@@ -88,11 +88,11 @@ def draw_eyebrows(canvas: Canvas, face: Face, geometry: Geometry, colours: Palet
     brow = np.vstack(
         [middle - np.stack([0 * taper, taper], 1), (middle + np.stack([0 * taper, taper], 1))[::-1]]
     )
-    canvas.fill_many([brow, mirrored(brow)], colours.brow)
+    canvas.fill(colours.brow, brow, mirrored(brow))
     if bushy:
         roots = middle[1::2]
         hairs = list(np.stack([roots + (0.03, 0.05), roots + (-0.05, -0.14)], axis=1))
-        canvas.lines(hairs + [mirrored(hair) for hair in hairs], colours.brow, 0.03)
+        canvas.line(colours.brow, 0.03, *(hairs + [mirrored(hair) for hair in hairs]))
 
 
 def draw_glasses(canvas: Canvas, face: Face, geometry: Geometry) -> None:
@@ -107,11 +107,11 @@ def draw_glasses(canvas: Canvas, face: Face, geometry: Geometry) -> None:
                          (x - 0.24, y + 0.22)])  # fmt: skip
     tinted = view.glasses_kind > 0.85
     canvas.tint(
-        [lens, mirrored(lens)], hsv(0.6, 0.3, 0.15 if tinted else 0.9), 0.45 if tinted else 0.15
+        hsv(0.6, 0.3, 0.15 if tinted else 0.9), 0.45 if tinted else 0.15, 0.0, lens, mirrored(lens)
     )
     width = lerp(0.05, 0.08, (view.glasses_kind * 7) % 1)
-    canvas.lines([lens, mirrored(lens)], frame, width, closed=True)
+    canvas.line(frame, width, lens, mirrored(lens), closed=True)
     inner, outer = x - 0.28, x + 0.31
     bridge = curve((-inner, y - 0.06), (0, y - 0.11), (inner, y - 0.06))
     temple = np.array([(outer, y - 0.12), (geometry.width + 0.06, y - 0.06)])
-    canvas.lines([bridge, temple, mirrored(temple)], frame, width)
+    canvas.line(frame, width, bridge, temple, mirrored(temple))

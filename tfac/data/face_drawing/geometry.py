@@ -68,7 +68,7 @@ class Geometry:
         self.left_brow = np.stack([-self.eye_x + 0.02 + 0.27 * along, height - rise], axis=1)
 
     def _eye(self, along: np.ndarray) -> np.ndarray:
-        """Returns points of the left eye: the first half on the upper lid, the rest on the lower."""
+        """Returns points of the left eye: first half upper lid, the rest lower lid."""
         upper = np.arange(len(along)) <= len(along) // 2
         bulge = np.where(upper, -self.eye_up, self.eye_down) * (1 - along**2)
         tilt = 0.02 * along  # the outer corner lies a little higher

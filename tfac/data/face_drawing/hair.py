@@ -37,12 +37,12 @@ class Hair:
         """Draws what hangs behind the face."""
         if self._bun and "Wearing_Hat" not in self._shown:
             bun = ellipse(0, self._geometry.skull_top - 0.20, 0.34, 0.26)
-            canvas.fill(bun, self._colours.hair)
-            canvas.line(bun, self._colours.strand_dark, 0.03, closed=True)
+            canvas.fill(self._colours.hair, bun)
+            canvas.line(self._colours.strand_dark, 0.03, bun, closed=True)
         if self._long:
             outer = self._lock_edge(self._geometry.width + self._volume + 0.05)
             shape = np.vstack([mirrored(outer), outer[::-1]])
-            canvas.fill(shape, self._colours.strand_dark)
+            canvas.fill(self._colours.strand_dark, shape)
 
     def draw_front(self, canvas: Canvas) -> None:
         """Draws the hair on the skull, bangs, and the locks beside the face."""
@@ -50,7 +50,7 @@ class Hair:
             self._draw_bald_head(canvas)
             return
         outer, inner = self._cap()
-        canvas.fill(np.vstack([outer, inner[::-1]]), self._colours.hair)
+        canvas.fill(self._colours.hair, np.vstack([outer, inner[::-1]]))
         self._draw_cap_strands(canvas, outer, inner)
         if self._long:
             self._draw_locks(canvas)
@@ -59,14 +59,14 @@ class Hair:
 
     def _draw_bald_head(self, canvas: Canvas) -> None:
         shine = ellipse(-0.28, -1.02, 0.24, 0.12)
-        canvas.tint([shine], (255, 255, 250), 0.75, 0.05)
+        canvas.tint((255, 255, 250), 0.75, 0.05, shine)
         if "Young" not in self._shown:
             side = ellipse(self._geometry.width, -0.22, 0.07, 0.24)
-            canvas.fill_many([side, mirrored(side)], self._colours.beard)
+            canvas.fill(self._colours.beard, side, mirrored(side))
 
     def _cap(self) -> tuple[np.ndarray, np.ndarray]:
         """Returns the outer edge and the hairline, both [41, 2] from left to right."""
-        geometry, width = self._geometry, self._geometry.width
+        width = self._geometry.width
         radius = 1.0 + (0.05 * np.sin(_ARC * 11) if self._wavy else 0.0)
         if self._straight and not self._long:
             radius = radius + 0.035 * (np.arange(len(_ARC)) % 2)
@@ -82,14 +82,12 @@ class Hair:
             line = curve(*points, peak, *[(-x, y) for x, y in points[::-1]])[::-1]
         picks = np.linspace(0, len(line) - 1, len(_ARC))
         inner = np.stack([np.interp(picks, np.arange(len(line)), column) for column in line.T], 1)
-        if geometry.skull_top < -2:
-            raise AssertionError
         return outer, inner
 
     def _draw_cap_strands(self, canvas: Canvas, outer: np.ndarray, inner: np.ndarray) -> None:
         if not (self._straight or self._wavy):
             sheen = np.vstack([outer[12:20] * 0.93, (0.3 * inner + 0.65 * outer)[12:20][::-1]])
-            canvas.tint([sheen], self._colours.strand_light, 0.6, 0.04)
+            canvas.tint(self._colours.strand_light, 0.6, 0.04, sheen)
             return
         share = np.linspace(0.04, 0.96, 9)[:, None]
         strands = []
@@ -98,8 +96,8 @@ class Hair:
             if self._wavy:
                 strand = strand + np.stack([0.045 * np.sin(share[:, 0] * 13), 0 * share[:, 0]], 1)
             strands.append(strand)
-        canvas.lines(strands[::2], self._colours.strand_dark, 0.025)
-        canvas.lines(strands[1::2], self._colours.strand_light, 0.025)
+        canvas.line(self._colours.strand_dark, 0.025, *strands[::2])
+        canvas.line(self._colours.strand_light, 0.025, *strands[1::2])
 
     def _lock_edge(self, x: float, phase: float = 0.0) -> np.ndarray:
         """Returns a line from temple to tip of the right side, [24, 2]."""
@@ -114,7 +112,7 @@ class Hair:
         inner, outer = self._lock_edge(width * 0.94), self._lock_edge(width + self._volume + 0.05)
         outer[0] = (width + 0.5 * self._volume, -0.6)
         lock = np.vstack([inner, outer[::-1]])
-        canvas.fill_many([lock, mirrored(lock)], self._colours.hair)
+        canvas.fill(self._colours.hair, lock, mirrored(lock))
         for share, colour in (
             (0.2, self._colours.strand_dark),
             (0.4, self._colours.strand_light),
@@ -122,7 +120,7 @@ class Hair:
             (0.8, self._colours.strand_light),
         ):
             strand = inner + share * (outer - inner)
-            canvas.lines([strand, mirrored(strand)], colour, 0.025)
+            canvas.line(colour, 0.025, strand, mirrored(strand))
 
     def _draw_bangs(self, canvas: Canvas) -> None:
         """A fringe down to the eyebrows: cut straight across, or swept to a side."""
@@ -135,8 +133,8 @@ class Hair:
         top = curve(
             (width * 0.92, -0.70), (0.6, -1.05), (0, -1.2), (-0.6, -1.05), (-width * 0.92, -0.70)
         )
-        canvas.fill(np.vstack([bottom, top]), self._colours.hair)
+        canvas.fill(self._colours.hair, np.vstack([bottom, top]))
         roots = np.stack([x * 0.75, np.full(len(x), -1.12)], axis=1)
         strands = list(np.stack([roots, bottom - (0, 0.02)], axis=1)[1:-1])
-        canvas.lines(strands[::2], self._colours.strand_dark, 0.02)
-        canvas.lines(strands[1::2], self._colours.strand_light, 0.02)
+        canvas.line(self._colours.strand_dark, 0.02, *strands[::2])
+        canvas.line(self._colours.strand_light, 0.02, *strands[1::2])

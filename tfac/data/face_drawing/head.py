@@ -13,9 +13,9 @@ def draw_neck(canvas: Canvas, face: Face, geometry: Geometry, colours: Palette) 
     half = 0.60 if "Male" in face.shown else 0.46
     half += 0.12 * ("Chubby" in face.shown)
     side = curve((half, 0.6), (half, 1.35), (half + 0.15, 1.62), (1.5, 1.85))
-    canvas.fill(np.vstack([side, (1.5, 2.6), (-1.5, 2.6), mirrored(side)[::-1]]), colours.skin)
+    canvas.fill(colours.skin, np.vstack([side, (1.5, 2.6), (-1.5, 2.6), mirrored(side)[::-1]]))
     under = geometry.jaw[6:27] * (0.92, 1.0) + (0, 0.10)
-    canvas.tint([under], colours.shadow, 0.75, 0.05)
+    canvas.tint(colours.shadow, 0.75, 0.05, under)
 
 
 def draw_head(canvas: Canvas, face: Face, geometry: Geometry, colours: Palette) -> None:
@@ -23,8 +23,8 @@ def draw_head(canvas: Canvas, face: Face, geometry: Geometry, colours: Palette) 
     _draw_ears(canvas, face, geometry, colours)
     if "Double_Chin" in face.shown:
         _draw_double_chin(canvas, geometry, colours)
-    canvas.fill(geometry.outline, colours.skin)
-    canvas.line(geometry.jaw[4:29], colours.shadow, 0.02)
+    canvas.fill(colours.skin, geometry.outline)
+    canvas.line(colours.shadow, 0.02, geometry.jaw[4:29])
     if "Chubby" in face.shown:
         _draw_jowls(canvas, geometry, colours)
     if "Young" not in face.shown:
@@ -36,23 +36,23 @@ def _draw_ears(canvas: Canvas, face: Face, geometry: Geometry, colours: Palette)
     size = lerp(0.9, 1.1, face.look.ear_size)
     ear = ellipse(geometry.width + 0.02, 0.06, 0.13 * size, 0.25 * size)
     inner = ellipse(geometry.width + 0.05, 0.04, 0.06 * size, 0.15 * size)
-    canvas.fill_many([ear, mirrored(ear)], colours.skin)
-    canvas.fill_many([inner, mirrored(inner)], colours.shadow)
+    canvas.fill(colours.skin, ear, mirrored(ear))
+    canvas.fill(colours.shadow, inner, mirrored(inner))
 
 
 def _draw_double_chin(canvas: Canvas, geometry: Geometry, colours: Palette) -> None:
     below = geometry.jaw[5:28] * (0.90, 1.0) + (0, 0.24)
-    canvas.fill(below, colours.skin)
-    canvas.line(below, colours.crease, 0.05)
-    canvas.tint([geometry.jaw[6:27] * (0.96, 1.0) + (0, 0.06)], colours.crease, 0.6, 0.03)
+    canvas.fill(colours.skin, below)
+    canvas.line(colours.crease, 0.05, below)
+    canvas.tint(colours.crease, 0.6, 0.03, geometry.jaw[6:27] * (0.96, 1.0) + (0, 0.06))
 
 
 def _draw_jowls(canvas: Canvas, geometry: Geometry, colours: Palette) -> None:
     """Full cheeks: a bright bulge each side and a fold beside the mouth."""
     cheek = ellipse(geometry.width * 0.68, 0.55, 0.26, 0.30)
-    canvas.tint([cheek, mirrored(cheek)], colours.highlight, 0.55, 0.08)
+    canvas.tint(colours.highlight, 0.55, 0.08, cheek, mirrored(cheek))
     fold = curve((0.40, 0.62), (0.50, 0.82), (0.44, 1.02))
-    canvas.lines([fold, mirrored(fold)], colours.shadow, 0.035)
+    canvas.line(colours.shadow, 0.035, fold, mirrored(fold))
 
 
 def _draw_age(canvas: Canvas, geometry: Geometry, colours: Palette) -> None:
@@ -69,7 +69,7 @@ def _draw_age(canvas: Canvas, geometry: Geometry, colours: Palette) -> None:
         for dy in (-0.08, 0.01, 0.10)
     ]
     sides = [frown, fold, *feet]
-    canvas.lines(lines + sides + [mirrored(side) for side in sides], colours.crease, 0.025)
+    canvas.line(colours.crease, 0.025, *(lines + sides + [mirrored(side) for side in sides]))
 
 
 def _draw_cheeks(canvas: Canvas, face: Face, geometry: Geometry, colours: Palette) -> None:
@@ -78,9 +78,9 @@ def _draw_cheeks(canvas: Canvas, face: Face, geometry: Geometry, colours: Palett
         width = geometry.width
         hollow = curve((width * 0.93, 0.20), (width * 0.66, 0.40), (0.42, 0.62), (0.58, 0.66))
         hollow = np.vstack([hollow, curve((0.60, 0.66), (width * 0.9, 0.5))])
-        canvas.tint([hollow, mirrored(hollow)], colours.crease, 0.62, 0.04)
+        canvas.tint(colours.crease, 0.62, 0.04, hollow, mirrored(hollow))
         bone = ellipse(width * 0.62, 0.14, 0.20, 0.09)
-        canvas.tint([bone, mirrored(bone)], colours.highlight, 0.9, 0.05)
+        canvas.tint(colours.highlight, 0.9, 0.05, bone, mirrored(bone))
     if "Rosy_Cheeks" in shown:
         apple = ellipse(geometry.width * 0.60, 0.36, 0.24, 0.20)
-        canvas.tint([apple, mirrored(apple)], (236, 50, 70), 0.62, 0.08)
+        canvas.tint((236, 50, 70), 0.62, 0.08, apple, mirrored(apple))

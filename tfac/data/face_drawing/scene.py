@@ -3,13 +3,14 @@
 import cv2
 import numpy as np
 
-from tfac.data.face_drawing.canvas import Canvas, Pose, hsv, lerp
+from tfac.data.face_drawing.canvas import Pose, hsv, lerp
 from tfac.data.face_sampling import Face, View
 
-# Sensor noise is cut at a random place out of one fixed tile: drawing fresh noise would cost more
-# than the whole face.
-_NOISE_SIDE = 1024
-_NOISE = np.random.default_rng(11).normal(0, 4.0, (_NOISE_SIDE, _NOISE_SIDE, 1)).astype(np.float32)
+# Sensor noise is cut at a random place out of one fixed tile, repeated over large pictures: drawing
+# fresh noise would cost as much as the face.
+_NOISE_SIDE = 256
+_NOISE = np.random.default_rng(11).normal(0, 4.0, (_NOISE_SIDE, _NOISE_SIDE)).astype(np.float32)
+_NOISE_TILE = np.repeat(np.tile(_NOISE, (2, 2))[..., None], 3, axis=2)
 
 
 def sample_pose(view: View, size: int) -> Pose:
@@ -23,49 +24,47 @@ def sample_pose(view: View, size: int) -> Pose:
     )
 
 
-def draw_background(canvas: Canvas, view: View) -> None:
-    """Fills the picture with a plain, graded, split or spotted background."""
-    size = len(canvas.pixels)
+def draw_background(view: View, size: int) -> np.ndarray:
+    """Returns uint8 [size, size, 3], a plain, graded, split or spotted background."""
+    pixels = np.empty((size, size, 3), np.uint8)
     first = hsv(view.background_hue, 0.35, lerp(0.25, 0.95, view.background_light))
     second = hsv(view.background_hue + 0.15, 0.35, lerp(0.25, 0.95, view.background_other))
-    canvas.pixels[:] = np.rint(first)
     kind = int(view.background_kind * 4)
     if kind == 1:
-        share = np.linspace(0, 1, size)[:, None, None]
-        canvas.pixels[:] = np.array(first) * (1 - share) + np.array(second) * share
-    elif kind == 2:
+        pixels[:] = np.linspace(first, second, size).astype(np.uint8)[:, None]
+    else:
+        pixels[:] = np.array(first, np.uint8)
+    if kind == 2:
         edge = int(size * lerp(0.15, 0.85, view.background_other))
-        canvas.pixels[:, edge:] = np.rint(second)
+        pixels[:, edge:] = np.array(second, np.uint8)
     elif kind == 3:
         for spot in range(6):
-            x, y = (
-                (spot * 0.37 + view.background_hue) % 1,
-                (spot * 0.61 + view.background_light) % 1,
-            )
-            cv2.circle(
-                canvas.pixels, (int(x * size), int(y * size)), size // 8, second, -1, cv2.LINE_AA
-            )
+            x = (spot * 0.37 + view.background_hue) % 1
+            y = (spot * 0.61 + view.background_light) % 1
+            centre = (int(x * size), int(y * size))
+            cv2.circle(pixels, centre, size // 8, second, -1, cv2.LINE_AA)
+    return pixels
 
 
 def finish(pixels: np.ndarray, face: Face) -> np.ndarray:
     """Returns the picture, uint8 [S, S, 3], with light, blur and sensor noise applied."""
     view, size = face.view, len(pixels)
     angle, strength = 2 * np.pi * view.light_angle, lerp(0.0, 0.28, view.light_strength)
-    axis = np.linspace(-1, 1, size, dtype=np.float32)
-    light = np.cos(angle) * axis[None, :] + np.sin(angle) * axis[:, None]
-    light = lerp(0.86, 1.10, view.brightness) * (1 + strength * light)
-    warmth = lerp(-0.06, 0.06, view.warmth)
-    tint = np.array([1 + warmth, 1, 1 - warmth], np.float32)
-    start = int(view.noise * 4096)
-    row, column = start // 64, start % 64
-    noise = (
-        np.resize(_NOISE[row : row + size, column : column + size], (size, size, 1))
-        if (size > _NOISE_SIDE - 64)
-        else _NOISE[row : row + size, column : column + size]
-    )
-    lit = pixels * (light[..., None].astype(np.float32) * tint)
+    brightness, warmth = lerp(0.86, 1.10, view.brightness), lerp(-0.06, 0.06, view.warmth)
+    axis = np.linspace(-strength, strength, size, dtype=np.float32)
+    light = 1 + np.float32(np.cos(angle)) * axis + np.float32(np.sin(angle)) * axis[:, None]
+    colour = np.array([1 + warmth, 1, 1 - warmth], np.float32) * np.float32(brightness)
+    lit = cv2.multiply(pixels, light[..., None] * colour, dtype=cv2.CV_32F)
     if "Blurry" in face.shown:
-        lit = cv2.GaussianBlur(lit, (0, 0), size * 0.026)
-    else:
-        lit += noise
-    return np.clip(lit, 0, 255).astype(np.uint8)
+        blurred = cv2.GaussianBlur(lit, (0, 0), size * 0.020)
+        return cv2.convertScaleAbs(blurred)
+    return cv2.add(lit, _noise(view.noise, size), dtype=cv2.CV_8U)
+
+
+def _noise(level: float, size: int) -> np.ndarray:
+    """Returns a float32 [size, size, 3] cut-out of the noise tile; `level` in [0, 1) says where."""
+    row, column = divmod(int(level * _NOISE_SIDE**2), _NOISE_SIDE)
+    if size > _NOISE_SIDE:
+        repeats = -(-size // _NOISE_SIDE)
+        return np.tile(_NOISE_TILE[:_NOISE_SIDE, :_NOISE_SIDE], (repeats, repeats, 1))[:size, :size]
+    return _NOISE_TILE[row : row + size, column : column + size]
