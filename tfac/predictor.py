@@ -1,0 +1,202 @@
+"""Predictions of an exported model on face crops."""
+
+import dataclasses
+import json
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from tfac.errors import DataError
+
+Picture = str | os.PathLike | bytes | np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Prediction:
+    """What a model says about one face.
+
+    Attributes:
+        scores: attribute name to the model's raw output.
+        probabilities: attribute name to a value in [0, 1].
+        predictions: attribute name to True where the score passes the attribute's threshold.
+        landmarks: float32 [K, 2], x and y in [0, 1] of the picture, of the model's landmark scheme;
+            None where the model has no landmark branch.
+    """
+
+    scores: dict[str, float]
+    probabilities: dict[str, float]
+    predictions: dict[str, bool]
+    landmarks: np.ndarray | None
+
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """The attributes predicted to be shown, the most probable first."""
+        names = [name for name, is_shown in self.predictions.items() if is_shown]
+        return tuple(sorted(names, key=lambda name: -self.probabilities[name]))
+
+
+class Predictor:
+    """Answers for face crops, from an exported SavedModel; needs TensorFlow alone.
+
+    ::
+
+        predictor = tfac.Predictor("saved_models/dmm_cnn")
+        for prediction in predictor(["face.jpg", "other.png"]):
+            print(prediction.shown, prediction.probabilities["Smiling"])
+
+    Pictures are taken to be crops as those the model was trained on: CelebA's aligned crops for the
+    models of tfac. `tfac-predict` finds and crops the faces of ordinary photos
+    (`tfac.data.alignment`).
+
+    Args:
+        path: a model's folder (``saved_models/dmm_cnn``; its latest version is taken) or one
+            version's (``saved_models/dmm_cnn/3``).
+        batch_size: pictures to run at once, 1 or more.
+
+    Attributes:
+        path: the version's folder.
+        metadata: the contents of its ``assets.extra/tfac.json``.
+        attributes: attribute names, in the order of the scores.
+
+    Raises:
+        DataError: there is no export at `path`, or it is not one of tfac's.
+    """
+
+    def __init__(self, path: str | os.PathLike, batch_size: int = 32):
+        if batch_size < 1:
+            raise DataError(f"batch_size: expected 1 or more. Received: {batch_size}")
+        self.path = _version_folder(Path(path))
+        self.batch_size = batch_size
+        self.metadata = _read_metadata(self.path)
+        self.attributes: tuple[str, ...] = tuple(self.metadata["attributes"])
+
+        import tensorflow as tf
+
+        self._model = tf.saved_model.load(str(self.path))
+        missing = {"serving_default", "images"} - set(self._model.signatures)
+        if missing:
+            raise DataError(f"{self.path}: expected the signatures {', '.join(sorted(missing))}")
+
+    def __call__(self, images: Sequence[Picture] | np.ndarray) -> list[Prediction]:
+        """Returns one prediction a picture, in their order.
+
+        Args:
+            images: JPEG or PNG files by path or as bytes, arrays uint8 [H, W, 3] in [0, 255]
+                (sizes may differ), or one array uint8 [B, H, W, 3]. Files are decoded inside the
+                model exactly as in training; an EXIF orientation is not applied.
+
+        Raises:
+            DataError: a file is missing or is no JPEG or PNG, or an array is no picture; the
+                message names it.
+        """
+        if isinstance(images, str | os.PathLike | bytes):
+            raise DataError("expected a list of pictures. Received one picture: put it in a list")
+        pictures = [_checked(picture, i) for i, picture in enumerate(images)]
+        results: list[Prediction | None] = [None] * len(pictures)
+        for batch in self._batches(pictures):
+            answers = self._run([pictures[i] for i in batch])
+            for i, prediction in zip(batch, self._predictions(answers), strict=True):
+                results[i] = prediction
+        return results
+
+    def _batches(self, pictures: Sequence[Picture]) -> Iterator[list[int]]:
+        """Yields the positions of pictures that can run together: files, or arrays of one size."""
+        groups: dict[tuple | None, list[int]] = {}
+        for i, picture in enumerate(pictures):
+            shape = picture.shape if isinstance(picture, np.ndarray) else None
+            groups.setdefault(shape, []).append(i)
+        for group in groups.values():
+            for start in range(0, len(group), self.batch_size):
+                yield group[start : start + self.batch_size]
+
+    def _run(self, pictures: Sequence[Picture]) -> dict[str, np.ndarray]:
+        """Runs one batch: arrays of one size, or files."""
+        import tensorflow as tf
+
+        if isinstance(pictures[0], np.ndarray):
+            answers = self._model.signatures["images"](images=tf.constant(np.stack(pictures)))
+        else:
+            encoded = [_read(picture) for picture in pictures]
+            try:
+                answers = self._model.signatures["serving_default"](
+                    image_bytes=tf.constant(encoded)
+                )
+            except tf.errors.InvalidArgumentError as error:
+                if len(pictures) > 1:  # one by one, to find the one to name
+                    for picture in pictures:
+                        self._run([picture])
+                raise DataError(
+                    f"{_name(pictures[0])}: expected a JPEG or PNG picture. "
+                    f"TensorFlow says: {error.message.splitlines()[0]}"
+                ) from error
+        return {name: value.numpy() for name, value in answers.items()}
+
+    def _predictions(self, answers: dict[str, np.ndarray]) -> Iterable[Prediction]:
+        landmarks = answers.get("landmarks")  # [B, K, 2]
+        for i in range(len(answers["scores"])):
+            scores, probabilities = answers["scores"][i], answers["probabilities"][i]
+            shown = answers["predictions"][i] == 1
+            yield Prediction(
+                scores=dict(zip(self.attributes, scores.tolist(), strict=True)),
+                probabilities=dict(zip(self.attributes, probabilities.tolist(), strict=True)),
+                predictions=dict(zip(self.attributes, shown.tolist(), strict=True)),
+                landmarks=None if landmarks is None else landmarks[i],
+            )
+
+
+def _version_folder(path: Path) -> Path:
+    """Returns `path` if it is an export, else its latest version."""
+    if (path / "saved_model.pb").is_file():
+        return path
+    if not path.is_dir():
+        raise DataError(f"expected the folder of an exported model, but there is none at {path}")
+    found = [
+        folder
+        for folder in path.iterdir()
+        if folder.name.isdecimal() and (folder / "saved_model.pb").is_file()
+    ]
+    if not found:
+        raise DataError(f"expected {path} to hold saved_model.pb or a version such as 1/")
+    return max(found, key=lambda folder: int(folder.name))
+
+
+def _read_metadata(path: Path) -> dict:
+    file = path / "assets.extra" / "tfac.json"
+    try:
+        metadata = json.loads(file.read_text("utf-8"))
+        attributes = metadata["attributes"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            f"expected an export of tfac with {file}. Received: {error}. Write one with tfac-export"
+        ) from error
+    if not all(isinstance(name, str) for name in attributes):
+        raise DataError(f"{file}: expected a list of attribute names under 'attributes'")
+    return metadata
+
+
+def _checked(picture: Picture, position: int) -> Picture:
+    if not isinstance(picture, np.ndarray):
+        return picture
+    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[-1] != 3:
+        raise DataError(
+            f"picture {position}: expected uint8 [H, W, 3] in [0, 255]. "
+            f"Received: {picture.dtype} {list(picture.shape)}"
+        )
+    if 0 in picture.shape:
+        raise DataError(f"picture {position}: expected at least one pixel")
+    return picture
+
+
+def _read(picture: str | os.PathLike | bytes) -> bytes:
+    if isinstance(picture, bytes):
+        return picture
+    try:
+        return Path(picture).read_bytes()
+    except OSError as error:
+        raise DataError(f"{picture}: cannot be read: {error.strerror}") from error
+
+
+def _name(picture: str | os.PathLike | bytes) -> str:
+    return "a picture given as bytes" if isinstance(picture, bytes) else str(picture)
