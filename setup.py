@@ -19,6 +19,7 @@ setup(
         # Versions whose file formats or private behaviour the code relies on are held to one minor
         # release; the rest start at the first release with numpy 2 wheels.
         "tensorflow>=2.21,<2.22",
+        "tensorboard>=2.20",
         "keras>=3.15,<3.16",
         "keras-hub>=0.29",
         "tensorflow-datasets>=4.9.10,<5",
@@ -36,7 +37,7 @@ setup(
         "tfma": ["tensorflow-model-analysis>=0.52,<0.53"],
         "pipeline": ["kfp>=2.17,<3"],
         "serving": ["tensorflow-serving-api>=2.19"],
-        "dev": ["pytest>=8", "pytest-xdist>=3.6", "ruff>=0.14"],
+        "dev": ["jax>=0.7", "pytest>=8", "pytest-xdist>=3.6", "ruff>=0.14"],
     },
     entry_points={
         "console_scripts": [f"tfac-{program} = tfac.cli.{program}:run" for program in PROGRAMS]

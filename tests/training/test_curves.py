@@ -1,0 +1,26 @@
+from PIL import Image
+
+from tfac.training.curves import _read_series, draw_curves
+from tfac.training.summaries import Summaries
+
+
+def test_curves_come_from_the_summaries(tmp_path):
+    summaries = Summaries(tmp_path / "tensorboard")
+    for step in (0, 10, 20):
+        summaries.write_scalars(step, {"validation/mean_loss": 1 / (step + 1)})
+        summaries.write_by_attribute(
+            step, ["Young"], {"thresholds": [0.01 * step], "attribute_weights": [1.0]}
+        )
+    summaries.flush()
+    draw_curves(tmp_path / "tensorboard", tmp_path / "curves.png")
+    with Image.open(tmp_path / "curves.png") as picture:
+        assert picture.width > 1000
+
+
+def test_of_a_step_gone_over_again_the_last_value_counts(tmp_path):
+    for value in (1.0, 2.0):
+        summaries = Summaries(tmp_path)
+        summaries.write_scalars(5, {"validation/mean_loss": value})
+        summaries.flush()
+    steps, values = _read_series(tmp_path)["validation/mean_loss"]
+    assert steps.tolist() == [5] and values.tolist() == [2.0]

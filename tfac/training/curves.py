@@ -1,0 +1,85 @@
+"""A picture of a run's course, read back from its TensorBoard files."""
+
+from pathlib import Path
+
+import numpy as np
+
+from tfac.files import whole_file
+
+# The two attributes that figures 5 and 6 of Mao et al. (DMM-CNN) follow.
+_FOLLOWED = ("Mouth_Slightly_Open", "Young")
+_MOST_THRESHOLDS = 10  # as many as figure 7 shows
+
+Series = dict[str, tuple[np.ndarray, np.ndarray]]
+
+
+def draw_curves(tensorboard_dir: str | Path, path: str | Path) -> None:
+    """Draws losses, accuracy, attribute weights and thresholds over steps (figures 5 to 7).
+
+    Args:
+        tensorboard_dir: where `tfac.training.summaries.Summaries` wrote.
+        path: the picture to write, whole or not at all; its suffix gives the format.
+    """
+    from matplotlib.figure import Figure
+
+    series = _read_series(Path(tensorboard_dir))
+    figure = Figure(figsize=(13, 8), layout="constrained")
+    losses, accuracy, weights, thresholds = figure.subplots(2, 2).flat
+
+    _draw(losses, series, {"training/mean_loss": "training", "validation/mean_loss": "validation"})
+    _draw(losses, series, {f"validation/loss/{name}": name for name in _FOLLOWED}, "--")
+    losses.set(title="Loss of an attribute: mean, and two attributes", ylim=(0, None))
+    _draw(
+        accuracy,
+        series,
+        {
+            "validation/mean_accuracy": "accuracy",
+            "validation/mean_balanced_accuracy": "balanced accuracy",
+        },
+    )
+    accuracy.set(title="Validation, mean over attributes")
+    accuracy.yaxis.set_major_formatter("{x:.0%}")
+    weight_tags = [tag for tag in series if tag.startswith("attribute_weights/")]
+    for tag in weight_tags:
+        weights.plot(*series[tag], color="0.85", linewidth=0.8)
+    _draw(weights, series, {f"attribute_weights/{name}": name for name in _FOLLOWED})
+    weights.set(title="Attribute weights (grey: the others)", ylim=(0, None))
+    moved = sorted(
+        (tag for tag in series if tag.startswith("thresholds/")),
+        key=lambda tag: -abs(series[tag][1][-1]),
+    )
+    _draw(thresholds, series, {tag: tag.partition("/")[2] for tag in moved[:_MOST_THRESHOLDS]})
+    thresholds.set(title="Thresholds, of the attributes that moved most")
+    for axes in (losses, accuracy, weights, thresholds):
+        axes.set_xlabel("step")
+        axes.grid(alpha=0.3)
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend(fontsize="small")
+    with whole_file(path) as aside:
+        figure.savefig(aside, dpi=110)
+
+
+def _draw(axes, series: Series, labels: dict[str, str], style: str = "-") -> None:
+    for tag, label in labels.items():
+        if tag in series:
+            axes.plot(*series[tag], style, label=label, marker=".", markersize=4)
+
+
+def _read_series(folder: Path) -> Series:
+    """Returns (steps, values) of each scalar; of a step gone over again, the last value."""
+    import tensorflow as tf
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(folder), size_guidance={"tensors": 0, "images": 1})
+    events.Reload()
+    series = {}
+    for tag in events.Tags()["tensors"]:
+        values = {
+            event.step: float(tf.make_ndarray(event.tensor_proto))
+            for event in events.Tensors(tag)
+            if not event.tensor_proto.tensor_shape.dim
+        }
+        if values:
+            steps = np.array(sorted(values))
+            series[tag] = steps, np.array([values[step] for step in steps])
+    return series
