@@ -1,0 +1,69 @@
+"""The direction of imports, and what the repository must not hold."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# What each part may import of tfac; the part itself is always allowed.
+FOUNDATION = {"attributes", "errors", "files", "landmarks"}
+ALLOWED = {
+    "attributes": {"errors"},
+    "landmarks": {"errors"},
+    "files": set(),
+    "errors": set(),
+    "layers": {"errors"},
+    "losses": {"errors"},
+    "models": {"layers", *FOUNDATION},
+    "data": FOUNDATION,
+    "evaluation": {"data", *FOUNDATION},
+    "training": {"data", "evaluation", "losses", "models", *FOUNDATION},
+    "experiments": {"training"},
+}
+
+
+def imported_parts(path: Path) -> set[str]:
+    """The parts of tfac that a source file imports anywhere in it."""
+    parts = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        parts |= {name.split(".")[1] for name in names if name.startswith("tfac.")}
+    return parts
+
+
+@pytest.mark.parametrize("part", ALLOWED)
+def test_imports_point_one_way(part):
+    folder = ROOT / "tfac" / part
+    files = [folder.with_suffix(".py")] if not folder.is_dir() else sorted(folder.rglob("*.py"))
+    assert files
+    for path in files:
+        wrong = imported_parts(path) - ALLOWED[part] - {part}
+        assert not wrong, f"{path.relative_to(ROOT)} imports tfac.{', tfac.'.join(sorted(wrong))}"
+
+
+@pytest.mark.parametrize("part", ["layers", "losses", "models"])
+def test_networks_do_not_import_tensorflow(part):
+    for path in sorted((ROOT / "tfac" / part).rglob("*.py")):
+        tree = ast.parse(path.read_text())
+        modules = [n.module or "" for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)]
+        modules += [a.name for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names]
+        assert not [name for name in modules if name.split(".")[0] == "tensorflow"], path
+
+
+def test_attribute_names_are_written_once():
+    """CelebA's order is in `tfac/attributes.py` alone: no other source lists most of the names."""
+    from tfac.attributes import ATTRIBUTES
+
+    for path in sorted((ROOT / "tfac").rglob("*.py")):
+        if path.name == "attributes.py":
+            continue
+        body = path.read_text()
+        positions = [body.find(f'"{name}"') for name in ATTRIBUTES]
+        if -1 not in positions:
+            assert positions != sorted(positions), f"{path} repeats the list of attributes"
