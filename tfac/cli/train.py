@@ -14,6 +14,7 @@ from absl import flags
 
 import tfac.experiments
 from tfac.cli import run_program
+from tfac.errors import ConfigError
 from tfac.training.config import TrainConfig, describe_range, field_type
 
 # The experiment that a model starts from where none is named.
@@ -64,7 +65,7 @@ def config_from_flags() -> TrainConfig:
 def main(argv: Sequence[str]) -> int:
     """Trains; returns 0, or 128 plus the signal's number after a stop that was asked for."""
     if len(argv) > 1:
-        raise flags.UnparsedFlagAccessError(f"unexpected arguments: {' '.join(argv[1:])}")
+        raise ConfigError(f"expected flags alone. Received: {' '.join(argv[1:])}")
     config = config_from_flags()
 
     from absl import logging

@@ -9,7 +9,9 @@ import numpy as np
 import tqdm
 
 from tfac.errors import TrainingError
+from tfac.evaluation.attribute_metrics import attribute_metrics, mean_over_attributes
 from tfac.training.checkpoints import TrainingState
+from tfac.training.sample_pictures import draw_samples
 from tfac.training.schedules import current_learning_rate
 from tfac.training.summaries import Summaries
 from tfac.training.validation import ValidationResult
@@ -154,7 +156,13 @@ class Monitor:
     def record_validation(self, step: int, result: ValidationResult) -> None:
         """Reports a validation, with the weights and thresholds that came from it."""
         state = self._state
-        metrics = _metrics(result, state.thresholds.numpy())
+        metrics = attribute_metrics(
+            result.labels,
+            result.scores,
+            state.thresholds.numpy(),
+            result.label_mask,
+            ranking=False,
+        )
         by_attribute = {
             "validation/loss": result.attribute_losses,
             "validation/accuracy": metrics["accuracy"],
@@ -164,8 +172,8 @@ class Monitor:
         }
         means = {
             "validation/mean_loss": result.mean_loss,
-            "validation/mean_accuracy": np.nanmean(metrics["accuracy"]),
-            "validation/mean_balanced_accuracy": np.nanmean(metrics["balanced_accuracy"]),
+            "validation/mean_accuracy": mean_over_attributes(metrics["accuracy"]),
+            "validation/mean_balanced_accuracy": mean_over_attributes(metrics["balanced_accuracy"]),
         }
         if result.landmark_loss is not None:
             means["validation/landmark_loss"] = result.landmark_loss
@@ -175,6 +183,9 @@ class Monitor:
             self._losses = []
         self._summaries.write_scalars(step, means)
         self._summaries.write_by_attribute(step, self._attributes, by_attribute)
+        if step % self._plan.steps_per_epoch == 0 or step == self._plan.total_steps:
+            picture = draw_samples(result, state.thresholds.numpy(), self._attributes)
+            self._summaries.write_pictures(step, "validation/samples", picture[np.newaxis])
         self._validation_logs = {
             name.replace("validation/", "val_").replace("val_mean_", "val_"): float(value)
             for name, value in means.items()
@@ -211,12 +222,3 @@ class Monitor:
             "checkpoint is from before and left as it is. A lower learning_rate or a "
             "gradient_clip_norm may help"
         )
-
-
-def _metrics(result: ValidationResult, thresholds: np.ndarray) -> dict[str, np.ndarray]:
-    mask, positive = result.label_mask > 0.5, result.labels > 0.5
-    right = ((result.scores > thresholds) == positive) & mask
-    with np.errstate(invalid="ignore"):
-        tpr = (right & positive).sum(0) / (mask & positive).sum(0)
-        tnr = (right & ~positive).sum(0) / (mask & ~positive).sum(0)
-        return {"accuracy": right.sum(0) / mask.sum(0), "balanced_accuracy": (tpr + tnr) / 2}

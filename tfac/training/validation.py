@@ -10,6 +10,25 @@ from keras import ops
 
 from tfac.losses import landmark_squared_error
 
+_NUM_SAMPLES = 4
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Samples:
+    """The first n pictures of the split, to look at; row i belongs to row i of the result.
+
+    Attributes:
+        images: uint8 [n, H, W, 3].
+        landmarks: float32 [n, K, 2].
+        landmarks_valid: float32 [n].
+        predicted_landmarks: float32 [n, K, 2]; None without a landmark branch.
+    """
+
+    images: np.ndarray
+    landmarks: np.ndarray
+    landmarks_valid: np.ndarray
+    predicted_landmarks: np.ndarray | None
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ValidationResult:
@@ -23,6 +42,7 @@ class ValidationResult:
             attribute without any.
         landmark_loss: Eq. 1 as a mean over the pictures with landmarks; None without a landmark
             branch, NaN if no picture has landmarks.
+        samples: a few of the pictures.
     """
 
     labels: np.ndarray
@@ -30,6 +50,7 @@ class ValidationResult:
     scores: np.ndarray
     attribute_losses: np.ndarray
     landmark_loss: float | None
+    samples: Samples
 
     @property
     def mean_loss(self) -> float:
@@ -58,10 +79,17 @@ def validate(
 
     gathered = {"labels": [], "label_mask": [], "scores": [], "landmarks_valid": []}
     landmark_losses = []
+    samples = None
     for batch in batches:
         outputs = {name: whole(value) for name, value in predict_step(batch["images"]).items()}
         for name in ("labels", "label_mask", "landmarks_valid"):
             gathered[name].append(whole(batch[name]))
+        samples = samples or _take_samples(
+            whole(batch["images"]),
+            whole(batch["landmarks"]),
+            gathered["landmarks_valid"][0],
+            outputs.get("landmarks"),
+        )
         gathered["scores"].append(outputs["scores"])
         if "landmarks" in outputs:
             per_picture = landmark_squared_error(whole(batch["landmarks"]), outputs["landmarks"])
@@ -79,5 +107,10 @@ def validate(
     return ValidationResult(
         attribute_losses=(per_element * gathered["label_mask"]).sum(axis=0) / annotated,
         landmark_loss=landmark_loss,
+        samples=samples,
         **gathered,
     )
+
+
+def _take_samples(*arrays: np.ndarray | None) -> Samples:
+    return Samples(*(None if array is None else array[:_NUM_SAMPLES] for array in arrays))

@@ -1,0 +1,71 @@
+import dataclasses
+import json
+
+import pytest
+
+from tfac.errors import ConfigError
+from tfac.losses import ATTRIBUTE_LOSSES
+from tfac.models import BACKBONES, MODELS
+from tfac.training.config import TrainConfig, parse_image_size
+
+
+def test_every_option_says_what_it_means():
+    for field in dataclasses.fields(TrainConfig):
+        assert field.metadata["help"], field.name
+
+
+def test_choices_are_those_of_the_registries():
+    fields = TrainConfig.__dataclass_fields__
+    assert set(fields["model"].metadata["choices"]) == set(MODELS)
+    assert set(fields["backbone"].metadata["choices"]) == set(BACKBONES)
+    assert set(fields["attribute_loss"].metadata["choices"]) == set(ATTRIBUTE_LOSSES)
+
+
+def test_json_gives_back_the_same_config():
+    config = TrainConfig(image_size="109x89", gradient_clip_norm=1.0, landmarks=False)
+    assert TrainConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+
+
+def test_unknown_option_is_named():
+    with pytest.raises(ConfigError, match="epoch_count"):
+        TrainConfig.from_dict({"epoch_count": 3})
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [(64, (64, 64)), ("64", (64, 64)), ("109x89", (109, 89)), ([109, 89], (109, 89))],
+)
+def test_image_size_is_one_side_or_height_and_width(value, expected):
+    assert parse_image_size(value) == expected
+
+
+@pytest.mark.parametrize("value", ["", "a", "64x", "1x2x3", 8, 5000, (64, 0), None])
+def test_other_image_sizes_are_refused(value):
+    with pytest.raises(ConfigError, match="image_size.*Received"):
+        parse_image_size([value] if value is None else value)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"epochs": 0}, "epochs: expected at least 1. Received: 0"),
+        ({"learning_rate": 0.0}, "learning_rate: expected above 0. Received: 0.0"),
+        ({"momentum": 1.0}, "momentum: expected at least 0, below 1"),
+        ({"learning_rate": float("nan")}, "learning_rate"),
+        ({"weighting": "gradnorm"}, "expected one of uniform, .* Received: gradnorm"),
+        ({"xla": 1}, "xla: expected bool. Received: 1"),
+        ({"epochs": True}, "epochs: expected int. Received: True"),
+        ({"train_split": ""}, "train_split"),
+        ({"model": "baseline"}, "landmarks=True needs the branches of dmm_cnn"),
+        ({"output_stride": 12}, "expected 8, 16 or 32. Received: 12"),
+        ({"backbone": "vgg16", "output_stride": 16}, "needs a ResNet"),
+        ({"warmup_epochs": 1, "schedule": "plateau"}, "needs schedule=cosine"),
+        ({"warmup_epochs": 9, "epochs": 5, "schedule": "cosine"}, "fewer than the 5 epochs"),
+        ({"num_devices": 2}, "needs strategy=mirrored"),
+        ({"strategy": "mirrored", "xla": True}, "xla"),
+        ({"strategy": "mirrored", "num_devices": 3}, "does not divide evenly"),
+    ],
+)
+def test_impossible_options_are_refused_with_the_reason(options, message):
+    with pytest.raises(ConfigError, match=message):
+        TrainConfig(**options)
