@@ -1,0 +1,1 @@
+"""The TFX-style pipeline: not written yet; see CHANGELOG.md."""
