@@ -165,11 +165,11 @@ def encode_face(face: Face, image_size: int) -> tuple[bytes, np.ndarray]:
 
 
 def save_contact_sheet(
-    path: str | os.PathLike, *, examples: int = 4, face_size: int = 80, seed: int = 0
+    path: str | os.PathLike, *, examples: int = 4, face_size: int = 96, seed: int = 0
 ) -> None:
     """Writes a picture that shows, for each attribute, faces with it beside faces without it.
 
-    Faces without it have the sex and age of those with it, so that the attribute stands out.
+    Faces without it have the sex and age of those with it where possible, so that it stands out.
 
     Args:
         path: where the PNG goes.
@@ -183,15 +183,14 @@ def save_contact_sheet(
     height = title + face_size + gap
     sheet = Image.new("RGB", (columns * (strip + 2 * gap), rows * height + gap), "white")
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=15)
-    faces = [sample_face(seed, "contact_sheet", identity, 0) for identity in range(1500)]
+    faces = [sample_face(seed, "contact_sheet", identity, 0) for identity in range(2000)]
     for number, name in enumerate(ATTRIBUTES):
         row, column = divmod(number, columns)
         left, top = gap + column * (strip + 2 * gap), gap + row * height
         middle = left + examples * face_size + gap
         draw.text((left, top), name, "black", font)
         draw.text((middle, top), "without", "gray", font)
-        shown = [face for face in faces if name in face.shown][:examples]
-        hidden = _alike(faces, shown, name)
+        shown, hidden = _contrast(faces[40 * number :] + faces[: 40 * number], name, examples)
         for start, group in ((left, shown), (middle, hidden)):
             for place, face in enumerate(group):
                 picture, _ = draw_face(face, face_size)
@@ -200,15 +199,14 @@ def save_contact_sheet(
         sheet.save(aside, format="PNG")
 
 
-def _alike(faces: list[Face], shown: list[Face], name: str) -> list[Face]:
-    """Returns a different face without `name` for each of `shown`, of the same sex and age."""
-    fixed = {"Male", "Young", "Blurry"} - {name}
-    chosen: list[Face] = []
+def _contrast(faces: list[Face], name: str, count: int) -> tuple[list[Face], list[Face]]:
+    """Returns faces that show `name` and as many that do not but resemble them otherwise."""
+    sharp = [face for face in faces if name == "Blurry" or "Blurry" not in face.shown]
+    shown = [face for face in sharp if name in face.shown][:count]
+    others = [face for face in sharp if name not in face.shown]
+    hidden: list[Face] = []
     for face in shown:
-        wanted = face.shown & fixed
-        chosen += [
-            other
-            for other in faces
-            if name not in other.shown and other.shown & fixed == wanted and other not in chosen
-        ][:1]
-    return chosen
+        sex_and_age = face.shown & {"Male", "Young"}
+        different = [len(other.shown & {"Male", "Young"} ^ sex_and_age) for other in others]
+        hidden.append(others.pop(int(np.argmin(different))))
+    return shown, hidden

@@ -27,7 +27,7 @@ def _draw_stubble(canvas: Canvas, geometry: Geometry, colours: Palette) -> None:
     top = curve(
         (0.72, 0.42), (0.46, 0.56), (0.20, 0.50), (-0.20, 0.50), (-0.46, 0.56), (-0.72, 0.42)
     )
-    area = np.vstack([jaw, top * (geometry.width, 1.0)])
+    area = np.concatenate([jaw, top * (geometry.width, 1.0)])
     dark = mix((52, 56, 66), colours.beard, 0.3)
     canvas.tint(dark, 0.42, 0.03, area)
     dots = _STUBBLE * (2, 0.85) + (-1, 0.5)
@@ -49,13 +49,13 @@ def _draw_sideburns(canvas: Canvas, geometry: Geometry, colours: Palette) -> Non
 def _draw_goatee(canvas: Canvas, geometry: Geometry, colours: Palette) -> None:
     lip = geometry.mouth_y + 0.5 * geometry.opening + geometry.lip_down + 0.5 * geometry.mouth_bend
     chin = geometry.chin
-    half = np.vstack(
+    half = np.concatenate(
         [
             curve((0.0, lip + 0.05), (0.12, lip + 0.08), (0.30, lip + 0.02)),
             curve((0.38, lip + 0.14), (0.34, chin - 0.06), (0.16, chin + 0.09), (0.0, chin + 0.12)),
         ]
     )
-    goatee = np.vstack([half, mirrored(half)[::-1]])
+    goatee = np.concatenate([half, mirrored(half)[::-1]])
     canvas.fill(colours.beard, goatee)
     hairs = [
         np.array([(x, lip + 0.16), (x * 0.8, chin + 0.08)]) for x in (-0.24, -0.12, 0.0, 0.12, 0.24)
@@ -69,7 +69,7 @@ def _draw_mustache(canvas: Canvas, geometry: Geometry, colours: Palette) -> None
     lip = geometry.mouth_y + 0.5 * geometry.mouth_bend - geometry.lip_up - 0.4 * geometry.opening
     lip = max(lip, top + 0.1)
     x = geometry.mouth_half
-    half = np.vstack(
+    half = np.concatenate(
         [
             curve(
                 (0.0, top + 0.02), (0.14, top), (x * 0.8, (top + corner_y) / 2), (x + 0.1, corner_y)
@@ -77,4 +77,4 @@ def _draw_mustache(canvas: Canvas, geometry: Geometry, colours: Palette) -> None
             curve((x + 0.02, corner_y + 0.02), (x * 0.6, lip + 0.02), (0.0, lip)),
         ]
     )
-    canvas.fill(colours.beard, np.vstack([half, mirrored(half)[::-1]]))
+    canvas.fill(colours.beard, np.concatenate([half, mirrored(half)[::-1]]))

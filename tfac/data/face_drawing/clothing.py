@@ -31,7 +31,7 @@ def draw_clothes(canvas: Canvas, face: Face) -> None:
     else:
         neck = np.array([(0.60, 1.46), (0.0, depth + 0.2)])
     shoulder = curve((0.60, 1.46), (1.1, 1.62), (1.65, 1.85))
-    half = np.vstack([shoulder, (2.2, 3.6), (0, 3.6), neck[::-1]])
+    half = np.concatenate([shoulder, [(2.2, 3.6), (0, 3.6)], neck[::-1]])
     canvas.fill(colour, half, mirrored(half))
     canvas.line(shade(colour, 0.6), 0.04, neck, mirrored(neck))
 
@@ -74,7 +74,7 @@ def draw_earrings(canvas: Canvas, face: Face, geometry: Geometry) -> None:
     kind = face.view.jewellery_kind
     metal = pick((_PEARL, _GOLD, _GOLD, _SILVER), kind)
     lobe = np.array([(geometry.width + 0.06, 0.34)])
-    lobes = np.vstack([lobe, mirrored(lobe)])
+    lobes = np.concatenate([lobe, mirrored(lobe)])
     if kind < 0.5:
         hanging = lobes + (0, 0.18)
         drops = [ellipse(x, y, 0.075, 0.14) for x, y in hanging.tolist()]
@@ -118,7 +118,7 @@ def draw_hat(canvas: Canvas, face: Face, geometry: Geometry) -> None:
     elif kind == 1:
         canvas.fill(colour, crown)
         canvas.line(dark, 0.03, np.array([(0, -1.7), (0, -0.8)]))
-        visor = np.vstack(
+        visor = np.concatenate(
             [
                 curve((-side, -0.66), (0, -0.86), (side, -0.66)),
                 curve((side + 0.06, -0.58), (0, -0.52), (-side - 0.06, -0.58)),

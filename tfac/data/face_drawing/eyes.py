@@ -24,11 +24,10 @@ def _draw_irises(canvas: Canvas, face: Face, geometry: Geometry, colours: Palett
     """Draws iris and pupil, cut off where the lids cover them."""
     gaze = lerp(-0.04, 0.04, face.view.gaze)
     low, high = geometry.eye_y - geometry.eye_up, geometry.eye_y + geometry.eye_down
-    for centre in (-geometry.eye_x + gaze, geometry.eye_x + gaze):
-        for radius, colour in ((0.095, colours.iris), (0.045, (12, 10, 10))):
-            disc = ellipse(centre, geometry.eye_y - 0.015, radius, radius)
-            disc[:, 1] = np.clip(disc[:, 1], low + 0.008, high - 0.008)
-            canvas.fill(colour, disc)
+    for radius, colour in ((0.095, colours.iris), (0.045, (12, 10, 10))):
+        disc = ellipse(0.0, geometry.eye_y - 0.015, radius, radius)
+        disc[:, 1] = np.minimum(np.maximum(disc[:, 1], low + 0.008), high - 0.008)
+        canvas.fill(colour, disc + (gaze - geometry.eye_x, 0), disc + (gaze + geometry.eye_x, 0))
     glints = np.array([(-geometry.eye_x, low + 0.05), (geometry.eye_x, low + 0.05)])
     if "Narrow_Eyes" not in face.shown:
         canvas.discs((255, 255, 255), 0.022, glints + (gaze + 0.02, 0.0))
@@ -68,7 +67,7 @@ def _draw_eye_shadow(canvas: Canvas, geometry: Geometry, colours: Palette) -> No
 
 def _draw_bags(canvas: Canvas, geometry: Geometry, colours: Palette) -> None:
     x, y = geometry.eye_x, geometry.eye_y + 0.075
-    bag = np.vstack(
+    bag = np.concatenate(
         [
             curve((x - 0.20, y), (x, y + 0.05), (x + 0.20, y)),
             curve((x + 0.18, y + 0.08), (x, y + 0.19), (x - 0.18, y + 0.08)),
@@ -84,10 +83,9 @@ def draw_eyebrows(canvas: Canvas, face: Face, geometry: Geometry, colours: Palet
     bushy = "Bushy_Eyebrows" in face.shown
     middle = curve(*geometry.left_brow)
     thickness = 0.085 if bushy else 0.034
-    taper = thickness * np.linspace(0.45, 1.0, len(middle)) * (1.0 if bushy else 0.9)
-    brow = np.vstack(
-        [middle - np.stack([0 * taper, taper], 1), (middle + np.stack([0 * taper, taper], 1))[::-1]]
-    )
+    taper = np.zeros_like(middle)
+    taper[:, 1] = thickness * np.linspace(0.45, 1.0, len(middle))
+    brow = np.concatenate([middle - taper, (middle + taper)[::-1]])
     canvas.fill(colours.brow, brow, mirrored(brow))
     if bushy:
         roots = middle[1::2]

@@ -43,9 +43,8 @@ class Geometry:
         skull = np.stack(
             [width * np.sin(_SKULL), top + (self.skull_top - top) * np.cos(_SKULL) ** 0.8], axis=1
         )
-        self.outline = np.vstack([self.jaw, skull])
+        self.outline = np.concatenate([self.jaw, skull])
         self.width, self.chin = width, length
-        self.square = square
 
     def _set_eyes(self, face: Face) -> None:
         shown, look = face.shown, face.look
@@ -72,9 +71,8 @@ class Geometry:
         upper = np.arange(len(along)) <= len(along) // 2
         bulge = np.where(upper, -self.eye_up, self.eye_down) * (1 - along**2)
         tilt = 0.02 * along  # the outer corner lies a little higher
-        return np.stack(
-            [-self.eye_x + self.eye_half_width * along, self.eye_y + bulge + tilt], axis=1
-        )
+        x = -self.eye_x + self.eye_half_width * along
+        return np.array((x, self.eye_y + bulge + tilt)).T
 
     def eye_outline(self) -> np.ndarray:
         """Returns a fine outline [N, 2] of the left eye."""
@@ -127,14 +125,14 @@ class Geometry:
         outer_up = inner_up - self.lip_up * bow * dome**0.7
         outer_down = inner_down + self.lip_down * dome**0.6
         x = self.mouth_half * along
-        return tuple(np.stack([x, y], 1) for y in (outer_up, inner_up, inner_down, outer_down))
+        return tuple(np.array((x, y)).T for y in (outer_up, inner_up, inner_down, outer_down))
 
     def landmarks_68(self) -> np.ndarray:
         """Returns dlib's 68 points (iBUG 300-W order), float [68, 2] in face units."""
         outer_up, _, _, outer_down = self.lip_edges(_UPPER_LIP)
         _, inner_up, inner_down, _ = self.lip_edges(_INNER_LIP)
         right_eye = mirrored(self.left_eye)[[3, 2, 1, 0, 5, 4]]
-        return np.vstack(
+        return np.concatenate(
             [
                 self.jaw[::2],
                 self.left_brow,

@@ -41,7 +41,7 @@ class Hair:
             canvas.line(self._colours.strand_dark, 0.03, bun, closed=True)
         if self._long:
             outer = self._lock_edge(self._geometry.width + self._volume + 0.05)
-            shape = np.vstack([mirrored(outer), outer[::-1]])
+            shape = np.concatenate([mirrored(outer), outer[::-1]])
             canvas.fill(self._colours.strand_dark, shape)
 
     def draw_front(self, canvas: Canvas) -> None:
@@ -50,7 +50,7 @@ class Hair:
             self._draw_bald_head(canvas)
             return
         outer, inner = self._cap()
-        canvas.fill(self._colours.hair, np.vstack([outer, inner[::-1]]))
+        canvas.fill(self._colours.hair, np.concatenate([outer, inner[::-1]]))
         self._draw_cap_strands(canvas, outer, inner)
         if self._long:
             self._draw_locks(canvas)
@@ -86,7 +86,7 @@ class Hair:
 
     def _draw_cap_strands(self, canvas: Canvas, outer: np.ndarray, inner: np.ndarray) -> None:
         if not (self._straight or self._wavy):
-            sheen = np.vstack([outer[12:20] * 0.93, (0.3 * inner + 0.65 * outer)[12:20][::-1]])
+            sheen = np.concatenate([outer[12:20] * 0.93, (0.3 * inner + 0.65 * outer)[12:20][::-1]])
             canvas.tint(self._colours.strand_light, 0.6, 0.04, sheen)
             return
         share = np.linspace(0.04, 0.96, 9)[:, None]
@@ -111,7 +111,7 @@ class Hair:
         width = self._geometry.width
         inner, outer = self._lock_edge(width * 0.94), self._lock_edge(width + self._volume + 0.05)
         outer[0] = (width + 0.5 * self._volume, -0.6)
-        lock = np.vstack([inner, outer[::-1]])
+        lock = np.concatenate([inner, outer[::-1]])
         canvas.fill(self._colours.hair, lock, mirrored(lock))
         for share, colour in (
             (0.2, self._colours.strand_dark),
@@ -127,13 +127,13 @@ class Hair:
         width = self._geometry.width
         x = np.linspace(-0.92, 0.92, 15) * width
         swept = self._bangs_kind > 0.6
-        low = -0.50 - 0.22 * (x / width) * (1 if self._bangs_kind > 0.8 else -1) * swept
+        low = -0.60 - 0.16 * (x / width) * (1 if self._bangs_kind > 0.8 else -1) * swept
         low = low + 0.07 * (np.arange(len(x)) % 2)
         bottom = np.stack([x, low], axis=1)
         top = curve(
             (width * 0.92, -0.70), (0.6, -1.05), (0, -1.2), (-0.6, -1.05), (-width * 0.92, -0.70)
         )
-        canvas.fill(self._colours.hair, np.vstack([bottom, top]))
+        canvas.fill(self._colours.hair, np.concatenate([bottom, top]))
         roots = np.stack([x * 0.75, np.full(len(x), -1.12)], axis=1)
         strands = list(np.stack([roots, bottom - (0, 0.02)], axis=1)[1:-1])
         canvas.line(self._colours.strand_dark, 0.02, *strands[::2])

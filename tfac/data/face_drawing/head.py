@@ -13,7 +13,9 @@ def draw_neck(canvas: Canvas, face: Face, geometry: Geometry, colours: Palette) 
     half = 0.60 if "Male" in face.shown else 0.46
     half += 0.12 * ("Chubby" in face.shown)
     side = curve((half, 0.6), (half, 1.35), (half + 0.15, 1.62), (1.5, 1.85))
-    canvas.fill(colours.skin, np.vstack([side, (1.5, 2.6), (-1.5, 2.6), mirrored(side)[::-1]]))
+    canvas.fill(
+        colours.skin, np.concatenate([side, [(1.5, 2.6), (-1.5, 2.6)], mirrored(side)[::-1]])
+    )
     under = geometry.jaw[6:27] * (0.92, 1.0) + (0, 0.10)
     canvas.tint(colours.shadow, 0.75, 0.05, under)
 
@@ -77,7 +79,7 @@ def _draw_cheeks(canvas: Canvas, face: Face, geometry: Geometry, colours: Palett
     if "High_Cheekbones" in shown:
         width = geometry.width
         hollow = curve((width * 0.93, 0.20), (width * 0.66, 0.40), (0.42, 0.62), (0.58, 0.66))
-        hollow = np.vstack([hollow, curve((0.60, 0.66), (width * 0.9, 0.5))])
+        hollow = np.concatenate([hollow, curve((0.60, 0.66), (width * 0.9, 0.5))])
         canvas.tint(colours.crease, 0.62, 0.04, hollow, mirrored(hollow))
         bone = ellipse(width * 0.62, 0.14, 0.20, 0.09)
         canvas.tint(colours.highlight, 0.9, 0.05, bone, mirrored(bone))

@@ -40,15 +40,15 @@ def draw_nose(canvas: Canvas, face: Face, geometry: Geometry, colours: Palette) 
 def draw_mouth(canvas: Canvas, face: Face, geometry: Geometry, colours: Palette) -> None:
     """Draws lips, the opening with teeth, and the folds a smile makes."""
     outer_up, inner_up, inner_down, outer_down = geometry.lip_edges(_ALONG)
-    lower_lip = np.vstack([inner_down, outer_down[::-1]])
-    canvas.fill(shade(colours.lips, 0.86), np.vstack([outer_up, inner_up[::-1]]))
+    lower_lip = np.concatenate([inner_down, outer_down[::-1]])
+    canvas.fill(shade(colours.lips, 0.86), np.concatenate([outer_up, inner_up[::-1]]))
     canvas.fill(colours.lips, lower_lip)
     shine = ellipse(0.05, outer_down[10, 1] - geometry.lip_down * 0.55, 0.10, 0.018)
     canvas.tint((255, 235, 230), 0.55, 0.01, shine)
     if "Mouth_Slightly_Open" in face.shown:
-        canvas.fill((58, 12, 16), np.vstack([inner_up, inner_down[::-1]]))
+        canvas.fill((58, 12, 16), np.concatenate([inner_up, inner_down[::-1]]))
         teeth = inner_up[3:18] + np.outer(1 - _ALONG[3:18] ** 2, (0, geometry.opening * 0.55))
-        canvas.fill((246, 242, 232), np.vstack([inner_up[3:18], teeth[::-1]]))
+        canvas.fill((246, 242, 232), np.concatenate([inner_up[3:18], teeth[::-1]]))
     else:
         canvas.line(mix(colours.lips, (50, 10, 14), 0.6), 0.03, inner_up)
     if "Smiling" in face.shown:

@@ -8,7 +8,7 @@ from tfac.data.face_sampling import Face
 _SKIN_TONES = np.array(
     [(236, 188, 154), (222, 170, 132), (201, 146, 108), (166, 112, 78), (122, 80, 56)], float
 )
-_PALE_SKIN = (250, 234, 226)
+_PALE_SKIN = (250, 230, 218)
 _EYE_COLOURS = ((70, 44, 26), (92, 62, 34), (60, 110, 150), (84, 120, 76), (110, 120, 128))
 _HAIR_COLOURS = {
     "Black_Hair": ((22, 20, 22), (44, 36, 34)),
@@ -17,7 +17,7 @@ _HAIR_COLOURS = {
     "Gray_Hair": ((150, 150, 152), (206, 206, 208)),
 }
 # Hair that is none of the four: copper, red, dyed.
-_OTHER_HAIR = ((176, 66, 24), (150, 34, 30), (200, 90, 30), (128, 40, 92), (190, 80, 60))
+_OTHER_HAIR = ((176, 66, 24), (150, 34, 30), (200, 90, 30), (140, 40, 60), (190, 80, 60))
 
 
 class Palette:
