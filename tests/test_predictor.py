@@ -70,6 +70,12 @@ def test_shown_attributes_are_the_predicted_ones_most_probable_first(predictor, 
     assert probabilities == sorted(probabilities, reverse=True) and len(probabilities) > 3
 
 
+def test_thresholds_are_probabilities_by_attribute(predictor, tiny_trained):
+    assert list(predictor.thresholds) == list(tiny_trained.attributes)
+    expected = np.clip((tiny_trained.thresholds + 1) / 2, 0, 1)
+    np.testing.assert_allclose(list(predictor.thresholds.values()), expected, rtol=1e-6)
+
+
 def test_latest_version_is_taken(tiny_export, tmp_path):
     for version in ("2", "10"):
         shutil.copytree(tiny_export, tmp_path / version)
@@ -116,7 +122,9 @@ def test_folder_without_an_export_is_refused(tmp_path):
         Predictor(tmp_path)
 
 
-@pytest.mark.parametrize("metadata", [None, "{", "[]", '{"attributes": [1]}'])
+@pytest.mark.parametrize(
+    "metadata", [None, "{", "[]", '{"attributes": ["a"], "threshold_probabilities": []}']
+)
 def test_export_of_something_else_is_refused(tmp_path, metadata):
     (tmp_path / "saved_model.pb").write_bytes(b"")
     if metadata is not None:

@@ -59,6 +59,7 @@ class Predictor:
         path: the version's folder.
         metadata: the contents of its ``assets.extra/tfac.json``.
         attributes: attribute names, in the order of the scores.
+        thresholds: attribute name to the probability above which it is predicted.
 
     Raises:
         DataError: there is no export at `path`, or it is not one of tfac's.
@@ -71,6 +72,8 @@ class Predictor:
         self.batch_size = batch_size
         self.metadata = _read_metadata(self.path)
         self.attributes: tuple[str, ...] = tuple(self.metadata["attributes"])
+        cuts = self.metadata["threshold_probabilities"]
+        self.thresholds: dict[str, float] = dict(zip(self.attributes, cuts, strict=True))
 
         import tensorflow as tf
 
@@ -166,13 +169,18 @@ def _read_metadata(path: Path) -> dict:
     file = path / "assets.extra" / "tfac.json"
     try:
         metadata = json.loads(file.read_text("utf-8"))
-        attributes = metadata["attributes"]
+        attributes, cuts = metadata["attributes"], metadata["threshold_probabilities"]
+        understood = len(attributes) == len(cuts) and all(
+            isinstance(name, str) and isinstance(cut, float)
+            for name, cut in zip(attributes, cuts, strict=True)
+        )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(
-            f"expected an export of tfac with {file}. Received: {error}. Write one with tfac-export"
+            f"expected an export of tfac with {file}. Received: {error!r}. "
+            "Write one with tfac-export"
         ) from error
-    if not all(isinstance(name, str) for name in attributes):
-        raise DataError(f"{file}: expected a list of attribute names under 'attributes'")
+    if not understood:
+        raise DataError(f"{file}: expected as many threshold_probabilities as attributes")
     return metadata
 
 
