@@ -27,6 +27,7 @@ setup(
         "face_recognition_models>=0.3",
         "numpy>=2.0,<3",
         "absl-py>=2.1",
+        "opencv-python-headless>=4.11",
         "pillow>=11",
         "matplotlib>=3.9",
         "scikit-learn>=1.5",
