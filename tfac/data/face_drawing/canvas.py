@@ -130,8 +130,10 @@ def _tint(pixels, polygons: list[np.ndarray], colour: Colour, alpha: float, sigm
 
 def _blend(region: np.ndarray, colour: Colour, mask: np.ndarray) -> None:
     """Moves `region` uint8 [h, w, 3] towards `colour` in place by `mask` uint8 [h, w] / 255."""
-    weight = mask.astype(np.float32)[..., None] * np.float32(1 / 255)
-    np.copyto(region, region + (np.array(colour, np.float32) - region) * weight, casting="unsafe")
+    rest = cv2.bitwise_not(mask)
+    kept = cv2.multiply(region, cv2.merge((rest, rest, rest)), scale=1 / 255)
+    added = cv2.merge([cv2.multiply(mask, channel / 255) for channel in colour])
+    cv2.add(kept, added, dst=region)
 
 
 def mix(first: Colour, second: Colour, share: float) -> Colour:
