@@ -42,16 +42,18 @@ flags.DEFINE_enum(
 )
 
 _SYNTHETIC_PREFIX = "synthetic_"
-flags.DEFINE_integer("synthetic_image_size", 128, "synthetic_faces: side of a picture, pixels.", 16)
-flags.DEFINE_integer("synthetic_train_count", 20_000, "synthetic_faces: pictures to train on.", 1)
-flags.DEFINE_integer("synthetic_validation_count", 2_000, "synthetic_faces: to choose by.", 1)
-flags.DEFINE_integer("synthetic_test_count", 2_000, "synthetic_faces: pictures to test on.", 1)
+flags.DEFINE_integer(
+    "synthetic_image_size", 128, "synthetic_faces: side of a picture, pixels.", 32, 1024
+)
+flags.DEFINE_integer("synthetic_train_count", 6000, "synthetic_faces: pictures to train on.", 1)
+flags.DEFINE_integer("synthetic_validation_count", 1000, "synthetic_faces: to choose by.", 1)
+flags.DEFINE_integer("synthetic_test_count", 1000, "synthetic_faces: pictures to test on.", 1)
 flags.DEFINE_integer("synthetic_seed", 0, "synthetic_faces: seed of all that is random.", 0)
 flags.DEFINE_float(
     "synthetic_label_noise",
     0.0,
-    "synthetic_faces: share of the labels of subjective attributes that are turned over, in "
-    "[0, 0.5].",
+    "synthetic_faces: share of the labels of subjective attributes that are turned over, at least "
+    "0 and below 0.5.",
     0.0,
     0.5,
 )
@@ -104,6 +106,7 @@ def _prepare_celeba() -> None:
 
 def _prepare_synthetic_faces() -> None:
     from tfac.data.synthetic_faces import synthetic_faces_builder
+    from tfac.data.writing import only_writer, write_records
 
     started = time.monotonic()
     builder = synthetic_faces_builder(
@@ -115,8 +118,10 @@ def _prepare_synthetic_faces() -> None:
         seed=FLAGS.synthetic_seed,
         label_noise=FLAGS.synthetic_label_noise,
     )
-    already_there = builder.is_prepared()
-    builder.download_and_prepare()
+    with only_writer(FLAGS.data_dir):
+        already_there = builder.is_prepared()
+        if not already_there:
+            write_records(builder)
     splits = {name: split.num_examples for name, split in builder.info.splits.items()}
     _print_result(Path(builder.data_path), splits, already_there, started)
     _print_next_command()

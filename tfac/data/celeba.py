@@ -5,9 +5,7 @@ data set itself appears under `<data_dir>/celeba/<version>/` whole or not at all
 """
 
 import collections
-import contextlib
 import dataclasses
-import fcntl
 import hashlib
 import io
 import json
@@ -17,8 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import tensorflow as tf
 import tensorflow_datasets as tfds
+from tqdm import tqdm
 
 from tfac.attributes import ATTRIBUTES
 from tfac.data.celeba_source import CelebASource, CelebASplit, find_source, read_splits
@@ -29,9 +27,12 @@ from tfac.data.landmark_annotation import (
     CHUNK_SIZE,
     DETECTED,
     AnnotationJob,
+    Chunk,
     annotate,
 )
 from tfac.data.problems import Problems
+from tfac.data.records import read_info
+from tfac.data.writing import only_writer, write_records
 from tfac.errors import ConfigError, DataError
 from tfac.landmarks import CELEBA_5, DLIB_68, DLIB_72, LandmarkScheme
 
@@ -46,8 +47,8 @@ LANDMARK_CHOICES: dict[str, LandmarkScheme] = {
     "none": DLIB_72,
 }
 
-# Shards of this many bytes and more, so that reading and shuffling have several files to work on.
-MIN_SHARD_BYTES = 8 * 2**20
+# Files for each split, so that several can be read at once; 180 MB each for the whole of CelebA.
+NUM_SHARDS = 8
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -69,10 +70,19 @@ class Prepared:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class AnnotatedSplit:
-    """The rows of a split and the finished annotation of its pictures."""
+    """A split whose pictures are annotated.
+
+    Attributes:
+        rows: its pictures.
+        job: the finished annotation of the pictures of all splits.
+        start: where the first picture of this split stands among all.
+        count: how many of its pictures can be used.
+    """
 
     rows: CelebASplit
     job: AnnotationJob
+    start: int
+    count: int
 
 
 class CelebABuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
@@ -114,30 +124,39 @@ class CelebABuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         )
 
     def _split_generators(self, dl_manager) -> dict[str, Iterator]:
-        return {name: self._generate_examples(s) for name, s in self._annotated_splits.items()}
+        return {
+            name: self._generate_examples(name, split)
+            for name, split in self._annotated_splits.items()
+        }
 
-    def _generate_examples(self, split: AnnotatedSplit) -> Iterator[tuple[str, dict]]:
-        for index, names in enumerate(split.job.chunk_names()):
-            chunk = split.job.load(index)
-            start = index * CHUNK_SIZE
-            for i in np.flatnonzero(chunk.status != BROKEN):
-                landmarks, source = self._landmarks_of(split.rows, start + i, chunk, i)
-                yield (
-                    names[i],
-                    {
-                        # A file object is stored byte for byte; an array would be encoded again.
-                        "image": io.BytesIO(split.job.pictures.read(names[i])),
-                        "key": names[i],
-                        "size": chunk.sizes[i],
-                        "labels": split.rows.labels[start + i],
-                        "label_mask": np.ones(len(ATTRIBUTES), np.bool_),
-                        "landmarks": landmarks,
-                        "landmarks_valid": source != "none",
-                        "landmarks_source": LANDMARK_SOURCES.index(source),
-                    },
-                )
+    def _generate_examples(self, name: str, split: AnnotatedSplit) -> Iterator[tuple[str, dict]]:
+        bar = tqdm(total=split.count, desc=f"writing {name}", unit=" pictures", dynamic_ncols=True)
+        with bar:
+            chunk_index = None
+            for row, key in enumerate(split.rows.names):
+                index, i = divmod(split.start + row, CHUNK_SIZE)
+                if index != chunk_index:
+                    chunk_index, chunk = index, split.job.load(index)
+                if chunk.status[i] == BROKEN:
+                    continue
+                landmarks, source = self._landmarks_of(split.rows, row, chunk, i)
+                example = {
+                    # A file object is stored byte for byte; an array would be encoded again.
+                    "image": io.BytesIO(split.job.pictures.read(key)),
+                    "key": key,
+                    "size": chunk.sizes[i],
+                    "labels": split.rows.labels[row],
+                    "label_mask": np.ones(len(ATTRIBUTES), np.bool_),
+                    "landmarks": landmarks,
+                    "landmarks_valid": source != "none",
+                    "landmarks_source": LANDMARK_SOURCES.index(source),
+                }
+                yield key, example
+                bar.update()
 
-    def _landmarks_of(self, rows, row, chunk, i) -> tuple[np.ndarray, str]:
+    def _landmarks_of(
+        self, rows: CelebASplit, row: int, chunk: Chunk, i: int
+    ) -> tuple[np.ndarray, str]:
         """Returns the landmarks, float32 [K, 2] in [0, 1], and where they come from."""
         scheme = LANDMARK_CHOICES[self._landmarks]
         unknown = np.full((scheme.num_landmarks, 2), 0.5, np.float32)
@@ -169,9 +188,9 @@ def prepare_celeba(
         on_error: "stop" at the first problem in the source, or "skip" and count.
 
     Returns:
-        The prepared data set. Its metadata holds `faces` (counts of landmark sources),
-        `detected_share` (None without dlib), `skipped` (kind of problem to count) and
-        `source_sha256` (file name to checksum).
+        The prepared data set. Its metadata holds `landmarks`, `detected_share` (of the pictures,
+        None without dlib), `skipped` (kind of problem to count) and `source_sha256` (annotation
+        file to checksum).
 
     Raises:
         DataError: the source is incomplete or broken, or `data_dir` cannot be written.
@@ -184,25 +203,26 @@ def prepare_celeba(
             "landmarks=celeba_5 needs list_landmarks_align_celeba.txt, which is missing from "
             f"{source_dir}"
         )
-    data_dir = Path(data_dir)
-    path = data_dir / CelebABuilder.name / VERSION
+    path = Path(data_dir) / CelebABuilder.name / VERSION
+    work_folder = Path(data_dir) / WORK_FOLDER
     checksums = {file.name: _sha256(file) for file in source.annotation_files}
-    with _writable(data_dir), _work_folder(data_dir) as work_folder:
-        if (path / "dataset_info.json").exists():
-            return _already_there(path, landmarks, checksums)
-        for leftover in path.parent.glob("incomplete.*"):
-            shutil.rmtree(leftover)
-        problems = Problems(on_error)
-        splits = read_splits(source, problems, with_landmarks=landmarks == "celeba_5")
-        annotated, faces = _annotate_splits(
-            source, splits, checksums, work_folder, landmarks, workers, problems
-        )
-        metadata = _metadata(landmarks, checksums, faces, problems)
-        builder = CelebABuilder(annotated, landmarks, metadata, data_dir=data_dir)
-        builder.download_and_prepare(
-            download_config=tfds.download.DownloadConfig(min_shard_size=MIN_SHARD_BYTES)
-        )
-    return _read_prepared(path, already_there=False)
+    with only_writer(data_dir):
+        already_there = (path / "dataset_info.json").exists()
+        if already_there:
+            _check_it_is_the_same(path, landmarks, checksums)
+        else:
+            problems = Problems(on_error)
+            splits = read_splits(source, problems, with_landmarks=landmarks == "celeba_5")
+            annotated, counts = _annotate_splits(
+                source, splits, checksums, work_folder, landmarks, workers, problems
+            )
+            metadata = _metadata(landmarks, checksums, counts, problems)
+            builder = CelebABuilder(annotated, landmarks, metadata, data_dir=data_dir)
+            write_records(
+                builder, num_shards=min(NUM_SHARDS, *(split.count for split in annotated.values()))
+            )
+        shutil.rmtree(work_folder, ignore_errors=True)
+    return _read_prepared(path, already_there)
 
 
 def _annotate_splits(
@@ -217,29 +237,33 @@ def _annotate_splits(
     """Annotates every split; returns those with pictures left, and the statuses' counts."""
     with_dlib = landmarks.startswith("dlib")
     fingerprint = _fingerprint(source, splits, checksums, with_dlib)
-    for other in work_folder.iterdir():
-        if other.is_dir() and other.name != fingerprint:
+    for other in work_folder.glob("*"):
+        if other.name != fingerprint:
             shutil.rmtree(other)
+    names = [name for rows in splits.values() for name in rows.names]
+    lines = np.concatenate([rows.lines for rows in splits.values()])
+    folder = work_folder / fingerprint
+    job = AnnotationJob(source.pictures, names, folder, find_landmarks=with_dlib)
+    statuses = np.empty(len(names), np.uint8)
+    for index, chunk in annotate(job, workers=workers or os.cpu_count()):
+        start = index * CHUNK_SIZE
+        statuses[start : start + len(chunk.status)] = chunk.status
+        for i in np.flatnonzero(chunk.status == BROKEN):
+            problems.report(
+                "picture that cannot be decoded",
+                f"{chunk.errors[i]} ({source.labels} line {lines[start + i]})",
+            )
     annotated: dict[str, AnnotatedSplit] = {}
-    counts: collections.Counter[int] = collections.Counter()
-    for name, rows in splits.items():
-        folder = work_folder / fingerprint / name
-        job = AnnotationJob(source.pictures, rows.names, folder, find_landmarks=with_dlib)
-        usable = 0
-        for index, chunk in annotate(job, workers=workers or os.cpu_count(), title=name):
-            for i in np.flatnonzero(chunk.status == BROKEN):
-                line = rows.lines[index * CHUNK_SIZE + i]
-                problems.report(
-                    "picture that cannot be decoded",
-                    f"{chunk.errors[i]} ({source.labels} line {line})",
-                )
-            counts.update(chunk.status.tolist())
-            usable += int(np.sum(chunk.status != BROKEN))
-        if usable:
-            annotated[name] = AnnotatedSplit(rows, job)
+    start = 0
+    for split, rows in splits.items():
+        stop = start + len(rows.names)
+        count = int(np.sum(statuses[start:stop] != BROKEN))
+        if count:
+            annotated[split] = AnnotatedSplit(rows, job, start, count)
+        start = stop
     if not annotated:
         raise DataError(f"{source.pictures.path}: expected pictures, found none that can be used")
-    return annotated, counts
+    return annotated, collections.Counter(statuses.tolist())
 
 
 def _fingerprint(
@@ -263,50 +287,25 @@ def _metadata(
     }
 
 
-def _already_there(path: Path, landmarks: str, checksums: dict[str, str]) -> Prepared:
-    prepared = _read_prepared(path, already_there=True)
-    if prepared.metadata["landmarks"] != landmarks:
+def _check_it_is_the_same(path: Path, landmarks: str, checksums: dict[str, str]) -> None:
+    metadata = _read_prepared(path, already_there=True).metadata
+    if metadata["landmarks"] != landmarks:
         raise ConfigError(
-            f"{path} was prepared with landmarks={prepared.metadata['landmarks']}. "
+            f"{path} was prepared with landmarks={metadata['landmarks']}. "
             f"Received: landmarks={landmarks}. Remove it or choose another data_dir"
         )
-    if prepared.metadata["source_sha256"] != checksums:
+    if metadata["source_sha256"] != checksums:
         raise ConfigError(
             f"{path} was prepared from other annotation files than those given. Remove it or "
             "choose another data_dir"
         )
-    return prepared
 
 
-def _read_prepared(path: Path, *, already_there: bool) -> Prepared:
-    info = tfds.builder_from_directory(path).info
-    splits = {name: split.num_examples for name, split in info.splits.items()}
-    return Prepared(path, splits, dict(info.metadata), already_there)
+def _read_prepared(path: Path, already_there: bool) -> Prepared:
+    metadata = json.loads((path / "metadata.json").read_text(encoding="utf-8"))
+    return Prepared(path, read_info(path).splits, metadata, already_there)
 
 
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-@contextlib.contextmanager
-def _writable(data_dir: Path) -> Iterator[None]:
-    """Turns errors of the file system under `data_dir` into a `DataError`."""
-    try:
-        yield
-    except (OSError, tf.errors.OpError) as error:
-        raise DataError(f"data_dir {data_dir}: records cannot be written: {error}") from error
-
-
-@contextlib.contextmanager
-def _work_folder(data_dir: Path) -> Iterator[Path]:
-    """Yields the folder of unfinished work, held by one process; removed when all is finished."""
-    folder = data_dir / WORK_FOLDER
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ConfigError(f"another tfac-prepare is writing to {data_dir}") from None
-        yield folder
-        shutil.rmtree(folder)

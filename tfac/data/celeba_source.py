@@ -259,23 +259,25 @@ def _check_number(values: list[str], expected: int, what: str) -> None:
 def _check_against_each_other(
     source: CelebASource, labels: Rows, partition: Rows, refused: set[str], problems: Problems
 ) -> None:
+    """Reports each picture and row that is alone, once."""
     pictures = source.pictures.names
     for name in sorted(pictures - labels.keys() - refused):
         problems.report(
             "picture without a row",
             f"{source.pictures.describe(name)}: expected a row in {source.labels}, found none",
         )
-    for rows, path, others in (
-        (labels, source.labels, ((pictures, source.pictures.path), (partition, source.partition))),
-        (partition, source.partition, ((labels, source.labels),)),
-    ):
-        for name, (line, _) in rows.items():
-            for other, other_path in others:
-                if name not in other and name not in refused:
-                    problems.report(
-                        "row without a picture" if other is pictures else "row in one file alone",
-                        f"{path} line {line}: {name} is missing from {other_path}",
-                    )
+    for name, (line, _) in labels.items():
+        where = f"{source.labels} line {line}: {name} is missing from"
+        if name not in pictures:
+            problems.report("row without a picture", f"{where} {source.pictures.path}")
+        elif name not in partition and name not in refused:
+            problems.report("row in one file alone", f"{where} {source.partition}")
+    for name, (line, _) in partition.items():
+        if name not in labels and name not in pictures and name not in refused:
+            problems.report(
+                "row in one file alone",
+                f"{source.partition} line {line}: {name} is missing from {source.labels}",
+            )
 
 
 def _to_arrays(names: list[str], labels: Rows, landmarks: Rows | None) -> CelebASplit:

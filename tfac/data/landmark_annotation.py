@@ -84,7 +84,7 @@ class AnnotationJob:
         """Returns chunk `index`, or None where its file is missing or damaged."""
         path = self._path(index)
         try:
-            with np.load(path, allow_pickle=False) as arrays:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 return Chunk(**{f.name: arrays[f.name] for f in dataclasses.fields(Chunk)})
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             return None
@@ -99,15 +99,12 @@ class AnnotationJob:
         return self.folder / f"chunk-{index:06d}.npz"
 
 
-def annotate(
-    job: AnnotationJob, *, workers: int, title: str = "annotating"
-) -> Iterator[tuple[int, Chunk]]:
+def annotate(job: AnnotationJob, *, workers: int) -> Iterator[tuple[int, Chunk]]:
     """Computes the chunks of `job` that are not there yet, and yields every one with its number.
 
     Args:
         job: what to annotate.
         workers: number of worker processes.
-        title: what the progress bar says.
 
     Yields:
         A number of `job.chunk_names()` and its `Chunk`: first those that are there, then each as it
@@ -118,6 +115,7 @@ def annotate(
     """
     chunk_names = job.chunk_names()
     missing = []
+    title = "finding landmarks" if job.find_landmarks else "checking pictures"
     with tqdm(total=len(job.names), desc=title, unit=" pictures", dynamic_ncols=True) as bar:
         for index, names in enumerate(chunk_names):
             chunk = job.load(index)
