@@ -28,7 +28,7 @@ def main(argv: Sequence[str]) -> None:
     """Exports and says what was written."""
     if len(argv) > 1:
         raise ConfigError(f"expected flags alone. Received: {' '.join(argv[1:])}")
-    if _NAME.value is not None and Path(_NAME.value).name != _NAME.value:
+    if _NAME.value is not None and Path(_NAME.value).name != (_NAME.value or None):
         raise ConfigError(f"--name: expected a name without folders. Received: {_NAME.value!r}")
 
     from tfac.export import export_saved_model

@@ -1,0 +1,68 @@
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from tfac.predictor import Predictor
+
+pytestmark = pytest.mark.slow  # trains, and runs programs
+
+
+@pytest.fixture(scope="module")
+def workdir(tiny_records, tmp_path_factory):
+    """A run of one epoch."""
+    from tfac.training.config import TrainConfig
+    from tfac.training.run import run_training
+
+    path = tmp_path_factory.mktemp("runs") / "baseline"
+    config = TrainConfig(
+        model="baseline",
+        backbone="resnet18",
+        image_size=(48, 40),
+        landmarks=False,
+        attribute_grouping=False,
+        epochs=1,
+        batch_size=8,
+        updates_per_epoch=1,
+        thresholds="exact",
+    )
+    run_training(config, tiny_records, path)
+    return path
+
+
+def export(*arguments, cwd=None):
+    command = [sys.executable, "-m", "tfac.cli.export", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd)
+
+
+def test_newest_checkpoint_is_exported(workdir, tmp_path):
+    done = export(f"--workdir={workdir}", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "Wrote saved_models/baseline/1 (step 3)" in done.stdout
+    assert "tfac-predict --saved_model=saved_models/baseline PHOTO" in done.stdout
+    assert f"-v {tmp_path}/saved_models/baseline:/models/baseline" in done.stdout
+
+    from tfac.training.workdir import load_trained_model
+
+    trained = load_trained_model(workdir)
+    predictor = Predictor(tmp_path / "saved_models" / "baseline")
+    picture = np.random.default_rng(0).integers(0, 256, (48, 40, 3), np.uint8)
+    (prediction,) = predictor([picture])
+    scores = trained.model(picture[None], training=False)["scores"][0]
+    np.testing.assert_allclose(list(prediction.scores.values()), scores, atol=1e-5)
+    assert list(prediction.predictions.values()) == list(np.array(scores) > trained.thresholds)
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["--workdir=absent"], "absent"),
+        (["--workdir=absent", "--name="], "--name: expected a name without folders"),
+        (["--workdir=absent", "more"], "expected flags alone"),
+    ],
+)
+def test_unusable_arguments_are_refused_in_one_line(arguments, message, tmp_path):
+    done = export(*arguments, cwd=tmp_path)
+    assert done.returncode == 1 and message in done.stderr
+    assert "Traceback" not in done.stderr and not (tmp_path / "saved_models").exists()
