@@ -10,7 +10,7 @@ the Wild", ICCV 2015); the split by sex and age is a rounded approximation of th
 """
 
 import dataclasses
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 
@@ -118,7 +118,7 @@ class Uniform:
     """Base of records whose fields are all uniform in [0, 1)."""
 
     @classmethod
-    def sample(cls, rng: np.random.Generator):
+    def sample(cls, rng: np.random.Generator) -> Self:
         """Draws every field from `rng`."""
         return cls(*rng.random(len(dataclasses.fields(cls))).tolist())
 

@@ -53,7 +53,7 @@ class SyntheticFacesConfig(tfds.core.BuilderConfig):
     seed: int = 0
     label_noise: float = 0.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         """Checks the settings and spells out the name."""
         low, high = _SIZES
         if not low <= self.image_size <= high:
@@ -95,7 +95,9 @@ class SyntheticFaces(tfds.core.GeneratorBasedBuilder):
             metadata=record_metadata(ATTRIBUTES, DLIB_72),
         )
 
-    def _split_generators(self, dl_manager: tfds.download.DownloadManager):
+    def _split_generators(
+        self, dl_manager: tfds.download.DownloadManager
+    ) -> dict[str, Iterator[tuple[str, dict]]]:
         return {
             split: self._generate_examples(split, count)
             for split, count in self.builder_config.counts().items()

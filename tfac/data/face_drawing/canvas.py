@@ -124,7 +124,8 @@ def _tint(pixels, polygons: list[np.ndarray], colour: Colour, alpha: float, sigm
         offset = np.array((left, top), np.int32) * _SUBPIXELS
         cv2.fillPoly(mask, [polygon - offset], round(255 * alpha), cv2.LINE_AA, _SUBPIXEL_BITS)
         if sigma > 0.5:
-            mask = cv2.GaussianBlur(mask, (0, 0), sigma)
+            side = 2 * round(2 * sigma) + 1
+            mask = cv2.stackBlur(mask, (side, side))  # near a Gaussian at a fifth of its cost
         _blend(region, colour, mask)
 
 

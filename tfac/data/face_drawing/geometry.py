@@ -103,9 +103,9 @@ class Geometry:
         big = "Big_Lips" in shown
         self.mouth_y = lerp(0.70, 0.74, look.mouth_height) + 0.02 * ("Big_Nose" in shown)
         self.mouth_half = lerp(0.27, 0.31, look.mouth_width) + (0.10 if smiling else 0.0)
-        self.mouth_bend = 0.13 if smiling else -0.025
-        self.lip_up = lerp(0.045, 0.06, look.lip_fullness) + 0.07 * big
-        self.lip_down = lerp(0.055, 0.07, look.lip_fullness) + 0.09 * big
+        self.mouth_bend = 0.15 if smiling else -0.03
+        self.lip_up = lerp(0.042, 0.055, look.lip_fullness) + 0.085 * big
+        self.lip_down = lerp(0.050, 0.065, look.lip_fullness) + 0.115 * big
         self.opening = lerp(0.11, 0.19, face.view.mouth_opening) if opened else 0.0
 
     def lip_edges(self, along: np.ndarray) -> tuple[np.ndarray, ...]:

@@ -96,8 +96,8 @@ class Hair:
             if self._wavy:
                 strand = strand + np.stack([0.045 * np.sin(share[:, 0] * 13), 0 * share[:, 0]], 1)
             strands.append(strand)
-        canvas.line(self._colours.strand_dark, 0.025, *strands[::2])
-        canvas.line(self._colours.strand_light, 0.025, *strands[1::2])
+        canvas.line(self._colours.strand_dark, 0.03, *strands[::2])
+        canvas.line(self._colours.strand_light, 0.03, *strands[1::2])
 
     def _lock_edge(self, x: float, phase: float = 0.0) -> np.ndarray:
         """Returns a line from temple to tip of the right side, [24, 2]."""

@@ -30,8 +30,9 @@ class Palette:
         self.crease = mix(self.skin, (60, 24, 16), 0.5)
         self.highlight = mix(self.skin, (255, 250, 240), 0.4)
         self.hair = _hair(face)
-        self.strand_dark = shade(self.hair, 0.62) if sum(self.hair) > 150 else (6, 5, 6)
-        self.strand_light = mix(self.hair, (255, 245, 230), 0.28)
+        dark = sum(self.hair) < 150
+        self.strand_dark = (4, 3, 4) if dark else shade(self.hair, 0.58)
+        self.strand_light = mix(self.hair, (255, 245, 230), 0.4 if dark else 0.3)
         bald_hair = (120, 118, 116) if "Young" not in shown else (58, 40, 30)
         beard = bald_hair if "Bald" in shown else self.hair
         self.beard = shade(beard, 0.8)
