@@ -62,8 +62,7 @@ class Checkpoints:
 
     def __init__(self, workdir: Path, state: TrainingState):
         parts = {field.name: getattr(state, field.name) for field in dataclasses.fields(state)}
-        # Keras does not track the state of random layers (dropout) for checkpoints.
-        parts["random_states"] = [variable.value for variable in _random_states(state.model)]
+        parts["model"] = _variables(state.model)
         self._manager = tf.train.CheckpointManager(
             tf.train.Checkpoint(**parts), str(workdir / "checkpoints"), max_to_keep=_KEPT
         )
@@ -111,7 +110,7 @@ def restore_for_use(workdir: Path, model: keras.Model, num_attributes: int) -> t
         )
     thresholds = tf.Variable(tf.zeros([num_attributes]), trainable=False)
     step = tf.Variable(0, trainable=False, dtype=tf.int64)
-    checkpoint = tf.train.Checkpoint(model=model, thresholds=thresholds, step=step)
+    checkpoint = tf.train.Checkpoint(model=_variables(model), thresholds=thresholds, step=step)
     try:
         status = checkpoint.restore(path)
         status.assert_existing_objects_matched().expect_partial()
@@ -120,9 +119,12 @@ def restore_for_use(workdir: Path, model: keras.Model, num_attributes: int) -> t
     return thresholds.numpy(), int(step.numpy())
 
 
-def _random_states(model: keras.Model) -> list[keras.Variable]:
-    weights = {id(variable) for variable in model.weights}
-    return [variable for variable in model.variables if id(variable) not in weights]
+def _variables(model: keras.Model) -> list[tf.Variable]:
+    """Every variable of the model: weights, statistics and the state of random layers.
+
+    Given the model itself, TensorFlow would miss layers that it keeps in lists and random states.
+    """
+    return [variable.value for variable in model.variables]
 
 
 def _first_line(error: Exception) -> str:

@@ -1,0 +1,53 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfac.errors import DataError
+from tfac.models import create_model
+from tfac.training.checkpoints import Checkpoints, create_state, restore_for_use
+from tfac.training.schedules import NoPlateau
+from tfac.training.weighting import UniformWeighting
+
+
+def create_network(seed, **options):
+    """A DMM-CNN with all that a checkpoint could miss: listed layers, statistics, dropout."""
+    keras.utils.set_random_seed(seed)
+    arguments = {"backbone": "resnet18", "branch_normalization": True, "branch_dropout": 0.1}
+    return create_model("dmm_cnn", **arguments | options)
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """A workdir with a checkpoint, and the model that was saved, with no variable as it began."""
+    workdir = tmp_path_factory.mktemp("workdir")
+    model = create_network(seed=1)
+    for variable in model.variables:
+        if variable.dtype == "float32":
+            variable.assign(variable + 0.5)
+    optimizer = keras.optimizers.SGD(0.1, momentum=0.9)
+    state = create_state(model, optimizer, UniformWeighting(40), NoPlateau(), num_attributes=40)
+    state.thresholds.assign(tf.range(40, dtype=tf.float32))
+    state.step.assign(12)
+    Checkpoints(workdir, state).save()
+    return workdir, model
+
+
+def test_every_variable_of_the_model_comes_back(saved):
+    workdir, model = saved
+    other = create_network(seed=2)
+    thresholds, step = restore_for_use(workdir, other, 40)
+    assert step == 12 and thresholds.tolist() == list(range(40))
+    for expected, restored in zip(model.variables, other.variables, strict=True):
+        np.testing.assert_array_equal(restored.numpy(), expected.numpy(), err_msg=expected.path)
+
+
+def test_checkpoint_of_another_network_is_refused(saved):
+    other = create_network(seed=2, branch_normalization=False)
+    with pytest.raises(DataError, match="cannot restore the checkpoint"):
+        restore_for_use(saved[0], other, 40)
+
+
+def test_missing_checkpoint_is_named(tmp_path):
+    with pytest.raises(DataError, match=f"expected a checkpoint in {tmp_path / 'checkpoints'}"):
+        restore_for_use(tmp_path, keras.Sequential([]), 40)
