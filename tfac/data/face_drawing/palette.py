@@ -32,7 +32,7 @@ class Palette:
         self.hair = _hair(face)
         dark = sum(self.hair) < 150
         self.strand_dark = (4, 3, 4) if dark else shade(self.hair, 0.58)
-        self.strand_light = mix(self.hair, (255, 245, 230), 0.4 if dark else 0.3)
+        self.strand_light = mix(self.hair, (255, 245, 230), 0.28)
         bald_hair = (120, 118, 116) if "Young" not in shown else (58, 40, 30)
         beard = bald_hair if "Bald" in shown else self.hair
         self.beard = shade(beard, 0.8)
