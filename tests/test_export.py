@@ -191,7 +191,7 @@ def test_failed_export_leaves_nothing(small, tmp_path, monkeypatch):
         raise OSError("disk full")
 
     monkeypatch.setattr(export, "describe", fail)  # called last
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(DataError, match="cannot be written: disk full"):
         export_saved_model(small, tmp_path / "model")
     assert list((tmp_path / "model").iterdir()) == []
 

@@ -51,7 +51,7 @@ def export_saved_model(trained: TrainedModel, directory: str | os.PathLike) -> P
 
     Raises:
         ConfigError: Keras runs on another backend than TensorFlow.
-        DataError: `directory` cannot hold versions, for example because it is a file.
+        DataError: `directory` is a file, or the export cannot be written there.
     """
     if keras.backend.backend() != "tensorflow":
         raise ConfigError(
@@ -67,10 +67,10 @@ def export_saved_model(trained: TrainedModel, directory: str | os.PathLike) -> P
             with whole_directory(path) as folder:
                 _write(trained, folder)
             return path
-        except OSError:
+        except (OSError, tf.errors.OpError) as error:
+            # If the path exists, another export took this number meanwhile: take the next.
             if not path.exists():
-                raise
-            # Another export took this number meanwhile: take the next.
+                raise DataError(f"{path}: the export cannot be written: {error}") from error
 
 
 def versions(directory: str | os.PathLike) -> list[int]:

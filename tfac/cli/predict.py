@@ -211,8 +211,11 @@ def _draw(photo: Photo, faces: Sequence, folder: Path, taken: Sequence[Path]) ->
     while path in taken:
         number += 1
         path = folder / f"{photo.path.stem}-{number}.jpg"
-    with whole_file(path) as aside:
-        Image.fromarray(picture).save(aside, quality=92)
+    try:
+        with whole_file(path) as aside:
+            Image.fromarray(picture).save(aside, quality=92)
+    except OSError as error:
+        raise ConfigError(f"--draw_dir: {path} cannot be written: {error}") from error
     return path
 
 
