@@ -38,6 +38,6 @@ class Problems:
             DataError: `on_error` is "stop".
         """
         if self.on_error == "stop":
-            raise DataError(message)
+            raise DataError(f"{message}. (--on_error=skip leaves such out and counts them)")
         self.skipped[kind] += 1
         tqdm.write(f"skipped: {message}", file=sys.stderr)

@@ -1,0 +1,124 @@
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from tests.data.celeba_files import NAMES, write_celeba
+from tfac.data.pipeline import evaluation_dataset
+from tfac.data.records import read_info
+
+
+def tfac_prepare(*arguments) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-m", "tfac.cli.prepare", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.fixture
+def celeba(tmp_path):
+    """The flags to prepare a tiny CelebA without landmarks; the data set goes to `data`."""
+    source = write_celeba(tmp_path / "source", archive=False)
+    return (
+        "--dataset=celeba",
+        f"--source_dir={source}",
+        f"--data_dir={tmp_path / 'data'}",
+        "--landmarks=none",
+        "--workers=1",
+    )
+
+
+def test_skipped_pictures_are_counted_and_a_second_run_finds_the_data_set(celeba, tmp_path):
+    (tmp_path / "source" / "img_align_celeba" / NAMES[2]).write_bytes(b"no picture")
+    first = tfac_prepare(*celeba, "--on_error=skip")
+    assert first.returncode == 0, first.stderr
+    path = tmp_path / "data" / "celeba" / "1.0.0"
+    assert f"wrote {path}" in first.stdout
+    assert "  train: 3 pictures\n  validation: 2 pictures\n  test: 2 pictures\n" in first.stdout
+    assert "skipped: 1 x picture that cannot be decoded" in first.stdout
+    assert f"next: tfac-train --model=dmm_cnn --data_dir={tmp_path / 'data'} " in first.stdout
+    second = tfac_prepare(*celeba)
+    assert second.returncode == 0
+    assert f"{path} is already there; nothing was done" in second.stdout
+
+
+def test_broken_source_stops_with_one_line(celeba, tmp_path):
+    (tmp_path / "source" / "img_align_celeba" / NAMES[2]).unlink()
+    finished = tfac_prepare(*celeba)
+    assert finished.returncode == 1 and finished.stdout == ""
+    assert f"list_attr_celeba.txt line 5: {NAMES[2]} is missing" in finished.stderr
+    assert "--on_error=skip" in finished.stderr and "Traceback" not in finished.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--dataset=celeba"], "--dataset=celeba needs --source_dir"),
+        (["--dataset=celeba", "--synthetic_seed=1"], "--synthetic_seed has no meaning for"),
+        (["--dataset=synthetic_faces", "--workers=1"], "--workers has no meaning for"),
+        (["--dataset=celeba", "stray"], "expected flags alone. Received: stray"),
+    ],
+)
+def test_wrong_flags_are_named(tmp_path, arguments, message):
+    finished = tfac_prepare(f"--data_dir={tmp_path / 'data'}", *arguments)
+    assert finished.returncode == 1
+    assert "error: " in finished.stderr and message in finished.stderr
+    assert "Traceback" not in finished.stderr
+    assert not (tmp_path / "data").exists()
+
+
+def test_help_lists_the_flags_without_starting_tensorflow():
+    program = (
+        "import sys, tfac.cli.prepare\n"
+        "assert not {'tensorflow', 'tensorflow_datasets'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+    finished = tfac_prepare("--help")
+    assert "--source_dir" in finished.stdout and "--on_error: <stop|skip>" in finished.stdout
+
+
+@pytest.mark.slow
+def test_killed_program_goes_on_where_it_was(tmp_path):
+    names = tuple(f"{i + 1:06d}.jpg" for i in range(600))
+    source = write_celeba(tmp_path / "source", names=names, partition=(0, 1, 2) * 200)
+    flags = (f"--source_dir={source}", f"--data_dir={tmp_path / 'data'}", "--workers=1")
+    command = [sys.executable, "-m", "tfac.cli.prepare", "--dataset=celeba", *flags]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    while not (chunks := list((tmp_path / "data").rglob("chunk-000000.npz"))):
+        assert process.poll() is None, "ended before it could be killed"
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "data" / "celeba").exists()
+    with np.load(chunks[0]) as arrays:
+        marked = {**arrays, "points": np.full_like(arrays["points"], 0.25)}
+    np.savez(chunks[0], **marked)
+    resumed = subprocess.run(command, capture_output=True, text=True)
+    assert resumed.returncode == 0, resumed.stderr
+    assert [path.name for path in (tmp_path / "data").iterdir()] == ["celeba"]
+    info = read_info(tmp_path / "data")
+    assert info.splits == {"train": 200, "validation": 200, "test": 200}
+    batches = evaluation_dataset(info, "train", image_size=(8, 8), batch_size=200)
+    landmarks = next(iter(batches))["landmarks"].numpy()
+    assert np.sum((landmarks == 0.25).all(axis=(1, 2))) == 200  # the finished chunk's
+
+
+def test_synthetic_faces_are_prepared(tmp_path):
+    counts = [f"--synthetic_{split}_count=2" for split in ("train", "validation", "test")]
+    flags = ("--dataset=synthetic_faces", f"--data_dir={tmp_path}", "--synthetic_image_size=32")
+    finished = tfac_prepare(*flags, *counts)
+    assert finished.returncode == 0, finished.stderr
+    assert "  train: 2 pictures\n" in finished.stdout
+    info = read_info(tmp_path)
+    assert info.name == "synthetic_faces" and info.splits == {
+        "train": 2,
+        "validation": 2,
+        "test": 2,
+    }
+    metadata = json.loads((info.path / "metadata.json").read_text())
+    assert metadata["landmark_scheme"] == "dlib_72"
