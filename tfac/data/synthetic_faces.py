@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image, ImageDraw, ImageFont
+from tqdm import tqdm
 
 from tfac.attributes import ATTRIBUTES
 from tfac.data.face_drawing import draw_face
@@ -104,7 +105,7 @@ class SyntheticFaces(tfds.core.GeneratorBasedBuilder):
         }
 
     def _generate_examples(self, split: str, count: int) -> Iterator[tuple[str, dict]]:
-        for number in range(count):
+        for number in tqdm(range(count), f"drawing {split}", unit=" faces", dynamic_ncols=True):
             example = make_example(self.builder_config, split, number)
             # A file object is stored byte for byte; an array would be encoded again.
             yield example["key"], {**example, "image": io.BytesIO(example["image"])}
