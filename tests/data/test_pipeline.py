@@ -77,15 +77,16 @@ def test_seed_decides_the_order_and_the_process_wide_seed_does_not(info):
     assert keys(train(info, seed=8), 6) != first
 
 
-@pytest.mark.parametrize("shuffle_buffer", [3, 24, 1000])
-@pytest.mark.parametrize("cache", ["none", "memory", "folder"])
+@pytest.mark.parametrize(
+    ("cache", "shuffle_buffer"), [("none", 1000), ("none", 3), ("memory", 3), ("folder", 24)]
+)
 def test_resumed_batches_equal_uninterrupted_ones_across_epochs(
     info, cache, shuffle_buffer, tmp_path
 ):
     cache = str(tmp_path) if cache == "folder" else cache
     options = {"cache": cache, "shuffle_buffer": shuffle_buffer}
     whole = batches(train(info, **options), 11)
-    for start in (1, 3, 4, 6):  # within an epoch, before, at and past its border
+    for start in (3, 4, 6):  # before, at and past the border of an epoch
         resumed = batches(train(info, start_step=start, **options), 11 - start)
         assert_same(resumed, whole[start:])
 
