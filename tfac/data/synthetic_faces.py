@@ -180,7 +180,7 @@ def save_contact_sheet(
         face_size: side of each face, pixels.
         seed: of the faces.
     """
-    columns, gap, title = 4, 12, 26
+    columns, gap, title = 2, 12, 26
     strip = 2 * examples * face_size + gap
     rows = -(-len(ATTRIBUTES) // columns)
     height = title + face_size + gap
