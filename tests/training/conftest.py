@@ -1,6 +1,7 @@
 """A network small enough to train in a test, and a run with it."""
 
 import keras
+import numpy as np
 import pytest
 from keras import ops
 
@@ -15,7 +16,8 @@ class TinyNetwork(keras.Model):
         self.normalization = keras.layers.BatchNormalization(dtype=self.dtype_policy)
         self.dropout = keras.layers.Dropout(dropout)
         self.attribute_head = keras.layers.Dense(num_attributes, dtype="float32")
-        self.landmark_head = keras.layers.Dense(2 * num_landmarks, dtype="float32")
+        if num_landmarks:
+            self.landmark_head = keras.layers.Dense(2 * num_landmarks, dtype="float32")
 
     def call(self, images, training=False):
         features = ops.mean(ops.cast(images, "float32") / 255.0, axis=(1, 2))  # [B, 3]
@@ -40,3 +42,6 @@ def tiny_network(monkeypatch):
 
     monkeypatch.setattr("tfac.training.run.create_network", create)
     monkeypatch.setattr("tfac.training.workdir.create_network", create)
+    # Drawing takes longer than training so small a network; test_sample_pictures.py draws.
+    blank = np.zeros((4, 4, 3), np.uint8)
+    monkeypatch.setattr("tfac.training.monitor.draw_samples", lambda *arguments: blank)

@@ -12,6 +12,9 @@ from tfac.training.weighting import UniformWeighting
 
 _KEPT = 2  # one to go on from, one more in case the disk fails on the newest
 
+# What TensorFlow raises for a checkpoint of another model or a damaged one.
+_RESTORE_ERRORS = (AssertionError, ValueError, IndexError, tf.errors.OpError)
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class TrainingState:
@@ -86,7 +89,7 @@ class Checkpoints:
             return False
         try:
             self._manager.checkpoint.restore(path).assert_consumed()
-        except (AssertionError, ValueError, tf.errors.OpError) as error:
+        except _RESTORE_ERRORS as error:
             raise DataError(
                 f"cannot restore the checkpoint {path}: {_first_line(error)}"
             ) from error
@@ -114,7 +117,7 @@ def restore_for_use(workdir: Path, model: keras.Model, num_attributes: int) -> t
     try:
         status = checkpoint.restore(path)
         status.assert_existing_objects_matched().expect_partial()
-    except (AssertionError, ValueError, tf.errors.OpError) as error:
+    except _RESTORE_ERRORS as error:
         raise DataError(f"cannot restore the checkpoint {path}: {_first_line(error)}") from error
     return thresholds.numpy(), int(step.numpy())
 

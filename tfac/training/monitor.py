@@ -151,6 +151,8 @@ class Monitor:
             TrainingError: one is NaN or infinite.
         """
         losses = {"attributes": result.attribute_losses}
+        if result.landmark_loss is not None:
+            losses["landmarks"] = result.landmark_loss
         self._require_finite(f"the validation after step {step}", losses)
 
     def record_validation(self, step: int, result: ValidationResult) -> None:

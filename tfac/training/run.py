@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from tfac.data.augmentation import Augmentation
@@ -114,6 +113,9 @@ def run_training(
             monitor.check_losses()
             checkpoints.save()
             raise
+        if int(state.step) != int(state.validated_step):  # a callback stopped the run
+            monitor.check_losses()
+            checkpoints.save()
     return state
 
 
@@ -178,10 +180,8 @@ def _require_splits(config: TrainConfig, info: RecordsInfo) -> None:
 
 
 def _require_landmarks(result: ValidationResult, config: TrainConfig) -> None:
-    if result.landmark_loss is not None and np.isnan(result.landmark_loss):
-        valid = np.isfinite(result.scores).all()  # otherwise the NaN has another reason
-        if valid:
-            raise ConfigError(
-                f"landmarks=True, but no picture of split {config.validation_split} has landmarks; "
-                "train with --nolandmarks, or prepare the data set with landmarks"
-            )
+    if config.landmarks and result.landmark_loss is None:
+        raise ConfigError(
+            f"landmarks=True, but no picture of split {config.validation_split} has landmarks; "
+            "train with --nolandmarks, or prepare the data set with landmarks"
+        )

@@ -4,7 +4,6 @@ import io
 from collections.abc import Sequence
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -26,15 +25,13 @@ def draw_samples(
     """
     samples = result.samples
     count = len(samples.images)
-    figure = Figure(figsize=(2.6 * count, 5.6), dpi=_DPI, layout="constrained")
-    FigureCanvasAgg(figure)
-    for i, axes in enumerate(figure.subplots(2, count, squeeze=False, height_ratios=(1, 1.1)).T):
-        face, text = axes
+    figure = Figure(figsize=(2.6 * count, 5.6), dpi=_DPI)
+    for i in range(count):
+        face = figure.add_axes(((i + 0.03) / count, 0.52, 0.94 / count, 0.47))
         height, width = samples.images[i].shape[:2]
         face.imshow(samples.images[i], extent=(0, width, height, 0))
         face.set(xlim=(0, width), ylim=(height, 0))  # points outside are cut off
         face.set_axis_off()
-        text.set_axis_off()
         if samples.predicted_landmarks is not None:
             if samples.landmarks_valid[i]:
                 _points(face, samples.landmarks[i] * (width, height), "white")
@@ -45,9 +42,9 @@ def draw_samples(
         named = np.flatnonzero(shown | predicted)
         for row, j in enumerate(named[:_MOST_NAMES]):
             mark = " " if shown[j] == predicted[j] else "+" if predicted[j] else "-"
-            text.text(
-                0.05,
-                1 - row / _MOST_NAMES,
+            figure.text(
+                (i + 0.05) / count,
+                0.5 * (1 - row / _MOST_NAMES),
                 f"{mark} {attributes[j]}",
                 color=RIGHT if shown[j] == predicted[j] else WRONG,
                 size=9,

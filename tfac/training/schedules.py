@@ -65,13 +65,16 @@ def create_optimizer(
             warmup_target=config.learning_rate if warmup_steps else None,
             warmup_steps=warmup_steps,
         )
-    options = {"learning_rate": learning_rate, "weight_decay": config.weight_decay or None}
+    options = {"learning_rate": learning_rate}
     if config.gradient_clip_norm:
         options["global_clipnorm"] = config.gradient_clip_norm / num_replicas
     if config.optimizer == "sgd":
-        optimizer = keras.optimizers.SGD(momentum=config.momentum, **options)
+        weight_decay = config.weight_decay or None  # None saves the work of taking nothing away
+        optimizer = keras.optimizers.SGD(
+            momentum=config.momentum, weight_decay=weight_decay, **options
+        )
     else:
-        optimizer = keras.optimizers.AdamW(**options)
+        optimizer = keras.optimizers.AdamW(weight_decay=config.weight_decay, **options)
     if config.weight_decay:
         optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     if config.precision == "mixed_float16":

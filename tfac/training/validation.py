@@ -41,7 +41,7 @@ class ValidationResult:
         attribute_losses: float64 [A], Eq. 2 as a mean over the annotated pictures; 0 for an
             attribute without any.
         landmark_loss: Eq. 1 as a mean over the pictures with landmarks; None without a landmark
-            branch, NaN if no picture has landmarks.
+            branch, and if no picture has landmarks.
         samples: a few of the pictures.
     """
 
@@ -95,15 +95,14 @@ def validate(
             per_picture = landmark_squared_error(whole(batch["landmarks"]), outputs["landmarks"])
             landmark_losses.append(ops.convert_to_numpy(per_picture))
     gathered = {name: np.concatenate(parts) for name, parts in gathered.items()}
-    valid = gathered.pop("landmarks_valid")
+    valid = gathered.pop("landmarks_valid") > 0.5
 
     per_element = attribute_loss.per_element(gathered["labels"], gathered["scores"])
     per_element = ops.convert_to_numpy(per_element).astype(np.float64)
     annotated = np.maximum(gathered["label_mask"].sum(axis=0, dtype=np.float64), 1)
     landmark_loss = None
-    if landmark_losses:
-        losses = np.concatenate(landmark_losses).astype(np.float64)
-        landmark_loss = float((losses * valid).sum() / valid.sum()) if valid.any() else np.nan
+    if landmark_losses and valid.any():
+        landmark_loss = float(np.concatenate(landmark_losses)[valid].mean(dtype=np.float64))
     return ValidationResult(
         attribute_losses=(per_element * gathered["label_mask"]).sum(axis=0) / annotated,
         landmark_loss=landmark_loss,

@@ -1,0 +1,248 @@
+import dataclasses
+import json
+import signal
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfac.errors import ConfigError, DataError, TrainingError
+from tfac.training.config import TrainConfig
+from tfac.training.interruption import Interrupted
+from tfac.training.run import run_training
+from tfac.training.workdir import load_trained_model
+
+CONFIG = TrainConfig(
+    image_size=(16, 16), batch_size=8, epochs=4, updates_per_epoch=1, learning_rate=0.01
+)  # 24 pictures: 3 steps an epoch, 12 in all
+
+pytestmark = pytest.mark.usefixtures("tiny_network")
+
+
+def run(data_dir, workdir, config=CONFIG, **arguments):
+    return run_training(config, data_dir, workdir, show_progress=False, **arguments)
+
+
+def contents(state):
+    """Every number of the state."""
+    variables = [
+        *state.model.variables,
+        *state.optimizer.variables,
+        *state.weighting.variables,
+        *state.plateau.variables,
+        state.thresholds,
+        state.step,
+        state.validated_step,
+    ]
+    return [keras.ops.convert_to_numpy(variable) for variable in variables]
+
+
+def assert_same(first, second):
+    for a, b in zip(contents(first), contents(second), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+class SignalAt(keras.callbacks.Callback):
+    """Sends this process a signal at the end of a training step, or as validation starts."""
+
+    def __init__(self, step=None, validation=None, number=signal.SIGTERM):
+        super().__init__()
+        self.step, self.validation, self.number = step, validation, number
+        self.steps = self.validations = 0
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.steps += 1
+        if self.steps == self.step:
+            signal.raise_signal(self.number)
+
+    def on_test_begin(self, logs=None):
+        self.validations += 1
+        if self.validations == self.validation:
+            signal.raise_signal(self.number)
+
+
+class Killed(BaseException):
+    pass
+
+
+class KillAt(keras.callbacks.Callback):
+    """Ends the run at a step as abruptly as an exception can."""
+
+    def __init__(self, step):
+        super().__init__()
+        self.step = step
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.step -= 1
+        if not self.step:
+            raise Killed
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"weighting": "dynamic_raw", "thresholds": "adaptive", "schedule": "plateau"},
+        pytest.param(
+            {"precision": "mixed_float16", "schedule": "cosine", "optimizer": "adamw"},
+            marks=pytest.mark.slow,
+        ),
+    ],
+)
+def test_resumed_run_equals_an_uninterrupted_one(tiny_records, tmp_path, options):
+    config = dataclasses.replace(CONFIG, epochs=2, plateau_patience=1, shift=0.1, **options)
+    whole = run(tiny_records, tmp_path / "whole", config)
+    # After step 2; in step 5, losing steps 4 and 5; at the end of the last step.
+    for stop in (SignalAt(step=2), KillAt(step=3), SignalAt(step=3)):
+        with pytest.raises((Interrupted, Killed)):
+            run(tiny_records, tmp_path / "stopped", config, callbacks=[stop])
+    resumed = run(tiny_records, tmp_path / "stopped", config)
+    assert int(resumed.step) == 6
+    assert_same(whole, resumed)
+
+
+def test_stop_asked_for_in_validation_does_not_wait_for_its_end(tiny_records, tmp_path):
+    config = dataclasses.replace(CONFIG, epochs=1)
+    whole = run(tiny_records, tmp_path / "whole", config)
+    with pytest.raises(Interrupted):
+        stop = SignalAt(validation=2, number=signal.SIGINT)
+        run(tiny_records, tmp_path / "stopped", config, callbacks=[stop])
+    assert load_trained_model(tmp_path / "stopped").step == 3
+    assert_same(whole, run(tiny_records, tmp_path / "stopped", config))
+
+
+def test_same_seed_gives_the_same_run_and_a_finished_run_is_left_as_it_is(tiny_records, tmp_path):
+    config = dataclasses.replace(CONFIG, epochs=1, seed=7)
+    first = run(tiny_records, tmp_path / "a", config)
+    assert_same(first, run(tiny_records, tmp_path / "b", config))
+    checkpoint = tf.train.latest_checkpoint(str(tmp_path / "a" / "checkpoints"))
+    assert_same(first, run(tiny_records, tmp_path / "a", config))
+    assert tf.train.latest_checkpoint(str(tmp_path / "a" / "checkpoints")) == checkpoint
+
+    record = json.loads((tmp_path / "a" / "config.json").read_text())
+    assert record["config"]["seed"] == 7 and record["config"]["image_size"] == [16, 16]
+    assert record["versions"]["tensorflow"] == tf.__version__
+    assert record["data"]["splits"]["train"] == 24
+
+    with pytest.raises(ConfigError, match="config.epochs: 1 there, 2 now; config.seed: 7 there"):
+        run(tiny_records, tmp_path / "a", dataclasses.replace(CONFIG, epochs=2, seed=5))
+
+
+def test_training_learns(tiny_records, tmp_path):
+    config = dataclasses.replace(
+        CONFIG,
+        epochs=20,
+        update_interval=60,
+        optimizer="adamw",
+        learning_rate=0.02,
+        weighting="uniform",
+        schedule="constant",
+    )
+    losses = []
+
+    class Losses(keras.callbacks.Callback):
+        def on_test_end(self, logs=None):
+            losses.append(logs["val_loss"])
+
+    run(tiny_records, tmp_path, config, callbacks=[Losses()])
+    assert losses[-1] < 0.9 * losses[0]
+
+
+def test_nan_loss_stops_the_run_naming_step_and_attribute(tiny_records, tmp_path):
+    class Break(keras.callbacks.Callback):
+        steps = 0
+
+        def on_train_batch_end(self, batch, logs=None):
+            self.steps += 1
+            if self.steps == 4:
+                bias = self.model.attribute_head.bias.numpy()
+                bias[39] = np.nan  # Young
+                self.model.attribute_head.bias.assign(bias)
+
+    with pytest.raises(TrainingError, match="at step 5, for Young, total"):
+        run(tiny_records, tmp_path, callbacks=[Break()])
+    assert load_trained_model(tmp_path).step == 3
+
+
+def test_infinite_validation_loss_stops_the_run(tiny_records, tmp_path):
+    class Break(keras.callbacks.Callback):
+        def on_test_begin(self, logs=None):
+            self.model.landmark_head.bias.assign(self.model.landmark_head.bias + float("inf"))
+
+    with pytest.raises(TrainingError, match="validation after step 0, for landmarks"):
+        run(tiny_records, tmp_path, callbacks=[Break()])
+    with pytest.raises(DataError, match="no.* yet"):
+        load_trained_model(tmp_path)
+
+
+def test_the_step_is_traced_once(tiny_records, tmp_path, monkeypatch):
+    from tfac.training import run as run_module
+
+    steps = []
+
+    def create(*args, **kwargs):
+        steps.append(original(*args, **kwargs))
+        return steps[-1]
+
+    original = run_module.create_train_step
+    monkeypatch.setattr(run_module, "create_train_step", create)
+    run(tiny_records, tmp_path, dataclasses.replace(CONFIG, epochs=3, plateau_patience=1))
+    assert steps[0].experimental_get_tracing_count() == 1
+
+
+def test_update_interval_is_in_steps(tiny_records, tmp_path):
+    seen = []
+
+    class Validations(keras.callbacks.Callback):
+        steps = 0
+
+        def on_train_batch_end(self, batch, logs=None):
+            self.steps += 1
+
+        def on_test_end(self, logs=None):
+            seen.append(self.steps)
+
+    config = dataclasses.replace(CONFIG, update_interval=5)
+    run(tiny_records, tmp_path, config, callbacks=[Validations()])
+    assert seen == [0, 5, 10, 12]
+
+
+def test_early_stopping_ends_the_run_with_a_checkpoint(tiny_records, tmp_path):
+    stop = keras.callbacks.EarlyStopping(monitor="val_loss", patience=0, min_delta=1e9)
+    state = run(tiny_records, tmp_path, callbacks=[stop])
+    assert int(state.step) == 6
+    assert load_trained_model(tmp_path).step == 6
+
+
+def test_keras_callbacks_see_epochs_in_order(tiny_records, tmp_path):
+    events = []
+
+    class Recorder(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            events.append(("begin", epoch))
+
+        def on_epoch_end(self, epoch, logs=None):
+            events.append(("end", epoch, sorted(logs)))
+
+        def on_train_end(self, logs=None):
+            events.append("train end")
+
+    config = dataclasses.replace(CONFIG, epochs=2)
+    run(tiny_records, tmp_path, config, callbacks=[Recorder()])
+    logs = ["val_accuracy", "val_balanced_accuracy", "val_landmark_loss", "val_loss"]
+    assert events == [
+        ("begin", 0), ("end", 0, logs), ("begin", 1), ("end", 1, logs), "train end"
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"validation_split": "dev"}, "validation_split=dev: expected a split .*validation"),
+        ({"batch_size": 25}, "batch_size=25: split train has 24"),
+    ],
+)
+def test_options_that_do_not_fit_the_data_are_refused(tiny_records, tmp_path, options, message):
+    with pytest.raises(ConfigError, match=message):
+        run(tiny_records, tmp_path, dataclasses.replace(CONFIG, **options))
+    assert not (tmp_path / "config.json").exists()

@@ -1,0 +1,140 @@
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+
+from tfac.losses import get_attribute_loss
+from tfac.training.step import joint_loss
+
+
+@pytest.fixture
+def batch_and_outputs():
+    rng = np.random.default_rng(1)
+    batch = {
+        "labels": (rng.uniform(size=(6, 5)) < 0.4).astype(np.float32),
+        "label_mask": (rng.uniform(size=(6, 5)) < 0.7).astype(np.float32),
+        "landmarks": rng.uniform(size=(6, 3, 2)).astype(np.float32),
+        "landmarks_valid": np.array([1, 0, 1, 1, 0, 1], np.float32),
+    }
+    outputs = {
+        "scores": rng.normal(size=(6, 5)).astype(np.float32),
+        "landmarks": rng.uniform(size=(6, 3, 2)).astype(np.float32),
+    }
+    return batch, outputs
+
+
+def losses_of(batch, outputs, attribute_weights, **options):
+    losses = joint_loss(
+        outputs,
+        batch,
+        attribute_loss=get_attribute_loss("squared_error"),
+        attribute_weights=np.asarray(attribute_weights, np.float32),
+        **{"beta": 0.5, "batch_size": 6, **options},
+    )
+    return {name: np.asarray(loss) for name, loss in losses.items()}
+
+
+def test_eq_1_to_3_equal_plain_loops(batch_and_outputs):
+    batch, outputs = batch_and_outputs
+    weights = [0.5, 1.0, 2.0, 0.0, 3.0]
+    attribute_losses = [0.0] * 5
+    landmark_loss = 0.0
+    for i in range(6):
+        for j in range(5):
+            if batch["label_mask"][i, j]:
+                label = 1 if batch["labels"][i, j] else -1
+                attribute_losses[j] += (outputs["scores"][i, j] - label) ** 2 / 6
+        if batch["landmarks_valid"][i]:
+            for k in range(3):
+                for axis in range(2):
+                    difference = outputs["landmarks"][i, k, axis] - batch["landmarks"][i, k, axis]
+                    landmark_loss += difference**2 / 6
+    total = sum(w * loss for w, loss in zip(weights, attribute_losses, strict=True))
+    losses = losses_of(batch, outputs, weights)
+    np.testing.assert_allclose(losses["attributes"], attribute_losses, rtol=1e-5)
+    np.testing.assert_allclose(losses["landmarks"], landmark_loss, rtol=1e-5)
+    np.testing.assert_allclose(losses["total"], total + 0.5 * landmark_loss, rtol=1e-5)
+
+
+def test_shares_of_a_batch_add_up_to_the_whole(batch_and_outputs):
+    batch, outputs = batch_and_outputs
+    whole = losses_of(batch, outputs, np.ones(5))
+    shares = [
+        losses_of(
+            {name: value[part] for name, value in batch.items()},
+            {name: value[part] for name, value in outputs.items()},
+            np.ones(5),
+        )
+        for part in (slice(0, 2), slice(2, 6))
+    ]
+    for name, value in whole.items():
+        np.testing.assert_allclose(shares[0][name] + shares[1][name], value, rtol=1e-5)
+
+
+def test_without_a_landmark_branch_there_is_no_landmark_loss(batch_and_outputs):
+    batch, outputs = batch_and_outputs
+    losses = losses_of(batch, {"scores": outputs["scores"]}, np.ones(5))
+    assert "landmarks" not in losses
+    np.testing.assert_allclose(losses["total"], losses["attributes"].sum(), rtol=1e-6)
+
+
+# Without batch normalisation, whose statistics are those of a replica's own pictures, two devices
+# do what one does.
+MIRRORED = """
+import dataclasses, sys
+import keras, numpy as np
+sys.path.insert(0, {tests!r})
+from conftest import TinyNetwork
+from tfac.training import run
+from tfac.training.config import TrainConfig
+
+class Plain(TinyNetwork):
+    def call(self, images, training=False):
+        return super().call(images, training=False)
+
+def create(config, attributes, scheme, backbone_weights=None):
+    model = Plain(len(attributes), scheme.num_landmarks, dropout=0.0)
+    model(keras.ops.zeros((1, 4, 4, 3)))
+    return model
+
+run.create_network = create
+config = TrainConfig(
+    image_size=(16, 16), batch_size=8, epochs=2, update_interval=3, optimizer={optimizer!r},
+    learning_rate=0.05, gradient_clip_norm=0.5, precision={precision!r},
+)
+mirrored = dataclasses.replace(config, strategy="mirrored", num_devices=2)
+# Mirrored first: the CPU is cut into devices before TensorFlow starts.
+states = [
+    run.run_training(c, {data!r}, {workdir!r} + c.strategy, show_progress=False)
+    for c in (mirrored, config)
+]
+two, one = ([np.asarray(keras.ops.convert_to_numpy(w)) for w in s.model.weights] for s in states)
+assert len(states[0].thresholds.numpy()) == 40
+for a, b in zip(one, two, strict=True):
+    np.testing.assert_allclose(a, b, atol={tolerance}, rtol={tolerance})
+np.testing.assert_allclose(states[0].thresholds.numpy(), states[1].thresholds.numpy(), atol=1e-3)
+print("same")
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("optimizer", "precision", "tolerance"),
+    [("sgd", "float32", 1e-5), ("sgd", "mixed_float16", 1e-5)],
+)
+def test_two_devices_do_what_one_does(tiny_records, tmp_path, optimizer, precision, tolerance):
+    from pathlib import Path
+
+    script = textwrap.dedent(MIRRORED).format(
+        tests=str(Path(__file__).parent),
+        data=str(tiny_records),
+        workdir=str(tmp_path) + "/",
+        optimizer=optimizer,
+        precision=precision,
+        tolerance=tolerance,
+    )
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr[-3000:]
+    assert "same" in result.stdout

@@ -1,0 +1,74 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from tfac.attributes import ATTRIBUTES
+from tfac.errors import DataError
+from tfac.training.config import TrainConfig
+from tfac.training.run import run_training
+from tfac.training.workdir import create_network, load_trained_model
+
+CONFIG = TrainConfig(image_size=(16, 20), batch_size=12, epochs=1, updates_per_epoch=1)
+
+
+def test_loaded_model_is_the_trained_one(tiny_records, tmp_path, tiny_network):
+    state = run_training(CONFIG, tiny_records, tmp_path, show_progress=False)
+    trained = load_trained_model(tmp_path)
+    images = np.random.default_rng(0).integers(0, 255, (2, 16, 20, 3)).astype(np.uint8)
+    for name, expected in state.model(images).items():
+        np.testing.assert_array_equal(trained.model(images)[name], expected)
+    np.testing.assert_array_equal(trained.thresholds, state.thresholds.numpy())
+    assert trained.thresholds.any()
+    assert trained.attributes == ATTRIBUTES
+    assert trained.landmark_scheme.name == "dlib_72"
+    assert trained.image_size == (16, 20)
+    assert trained.step == 2
+    assert trained.config == CONFIG
+    assert trained.attribute_loss.name == "squared_error"
+
+
+def test_without_a_landmark_branch_there_is_no_scheme(tiny_records, tmp_path, tiny_network):
+    config = dataclasses.replace(CONFIG, landmarks=False)
+    run_training(config, tiny_records, tmp_path, show_progress=False)
+    assert load_trained_model(tmp_path).landmark_scheme is None
+
+
+def test_folder_that_is_no_workdir_is_refused(tmp_path):
+    with pytest.raises(DataError, match="config.json"):
+        load_trained_model(tmp_path)
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(DataError, match="cannot read .*config.json"):
+        load_trained_model(tmp_path)
+    (tmp_path / "config.json").write_text('{"config": {"nonsense": 1}}')
+    with pytest.raises(DataError, match="nonsense"):
+        load_trained_model(tmp_path)
+
+
+def test_damaged_checkpoint_is_named(tiny_records, tmp_path, tiny_network):
+    run_training(CONFIG, tiny_records, tmp_path, show_progress=False)
+    for path in (tmp_path / "checkpoints").glob("*.data-*"):
+        path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(DataError, match="cannot restore the checkpoint .*checkpoints/ckpt-"):
+        load_trained_model(tmp_path)
+    with pytest.raises(DataError, match="cannot restore the checkpoint"):
+        run_training(CONFIG, tiny_records, tmp_path, show_progress=False)
+
+
+@pytest.mark.parametrize(
+    ("options", "outputs"),
+    [
+        ({"model": "dmm_cnn"}, {"scores", "landmarks"}),
+        ({"model": "dmm_cnn", "landmarks": False, "output_stride": 16}, {"scores"}),
+        ({"model": "baseline", "landmarks": False, "attribute_grouping": False}, {"scores"}),
+    ],
+)
+def test_network_is_what_the_config_says(options, outputs):
+    from tfac.landmarks import DLIB_72
+
+    config = TrainConfig(backbone="resnet18", precision="mixed_bfloat16", **options)
+    model = create_network(config, ("Male", "Young"), DLIB_72, backbone_weights=None)
+    result = model(np.zeros((1, 32, 32, 3), np.uint8))
+    assert set(result) == outputs
+    assert result["scores"].shape == (1, 2)
+    assert model.backbone.dtype_policy.name == "mixed_bfloat16"
