@@ -177,7 +177,6 @@ def test_most_real_faces_are_detected(real_faces, folder):
     detector = FaceDetector(upsample=0)
     results = [
         find_landmarks(open_picture(files.read(n)), detector) for n in sorted(files.names)[:80]
-        for name in sorted(files.names)[:80]
     ]
     assert np.mean([status == DETECTED for _, status in results]) > 0.8
     eyes = np.mean([points[36:48] for points, _ in results], axis=(0, 1))
