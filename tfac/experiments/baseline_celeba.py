@@ -4,6 +4,7 @@ Paper: "Baseline" of table 1 in Mao et al., "Deep Multi-task Multi-label CNN for
 Attribute Classification", here with binary cross-entropy.
 Command:
     tfac-train --experiment=baseline_celeba --data_dir=data/celeba --workdir=runs/baseline_celeba
+Expected: not measured on the whole of CelebA.
 """
 
 from tfac.training.config import TrainConfig

@@ -4,6 +4,7 @@ Paper: Mao et al., "Deep Multi-task Multi-label CNN for Effective Facial Attribu
 with a ResNet18 backbone.
 Command:
     tfac-train --experiment=demo --data_dir=data/synthetic_faces --workdir=runs/demo
+Expected: see the README's demo.
 """
 
 from tfac.training.config import TrainConfig

@@ -12,6 +12,9 @@ def create_strategy(config: TrainConfig) -> tf.distribute.Strategy:
     Without a GPU, the CPU is cut into `num_devices` logical devices: nothing gets faster, but a
     distributed run can be tried.
 
+    With several devices the batch is shared out, losses and gradients are those of the whole batch,
+    but batch normalisation takes its statistics from each device's own share.
+
     Raises:
         ConfigError: fewer devices than asked for, or a batch that does not divide over them.
     """

@@ -80,8 +80,8 @@ def train(
     Reference:
         Mao et al. (DMM-CNN), Algorithm 1. Beyond it: a last validation after the last step.
     """
-    for step in range(int(state.step), plan.total_steps + 1):  # line 2
-        if plan.validates_at(step) and step != int(state.validated_step):  # line 3
+    for step in range(int(state.step.numpy()), plan.total_steps + 1):  # line 2
+        if plan.validates_at(step) and step != int(state.validated_step.numpy()):  # line 3
             with monitor.validating():
                 result = validate()  # line 4, Eq. 2
             monitor.check_validation(step, result)

@@ -60,7 +60,7 @@ class Monitor:
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
         """Shows the progress bar and runs the callbacks' begin and end around the block."""
-        self._first_step = first_step = int(self._state.step)
+        self._first_step = self._last_step = first_step = int(self._state.step.numpy())
         self._state.model.stop_training = False
         self._bar = tqdm.tqdm(
             total=self._plan.total_steps,
@@ -101,11 +101,12 @@ class Monitor:
         """Times the block as waiting for input."""
         start = time.perf_counter()
         yield
-        self._callbacks.on_train_batch_begin(int(self._bar.n) % self._plan.steps_per_epoch)
+        self._callbacks.on_train_batch_begin(self._last_step % self._plan.steps_per_epoch)
         self._waited += time.perf_counter() - start
 
     def record_step(self, step: int, losses: dict) -> None:
         """Takes in the losses of training step number `step`, which are on the device still."""
+        self._last_step = step
         self._callbacks.on_train_batch_end((step - 1) % self._plan.steps_per_epoch)
         self._unchecked.append((step, losses))
         self._bar.update()

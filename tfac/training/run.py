@@ -95,7 +95,7 @@ def run_training(
             return result
 
         batches = strategy.experimental_distribute_dataset(
-            _training_dataset(config, info, int(state.step))
+            _training_dataset(config, info, int(state.step.numpy()))
         )
         try:
             train(
@@ -113,7 +113,9 @@ def run_training(
             monitor.check_losses()
             checkpoints.save()
             raise
-        if int(state.step) != int(state.validated_step):  # a callback stopped the run
+        if int(state.step.numpy()) != int(
+            state.validated_step.numpy()
+        ):  # a callback stopped the run
             monitor.check_losses()
             checkpoints.save()
     return state

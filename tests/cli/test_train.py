@@ -1,0 +1,111 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tfac.cli.train import DEFAULT_EXPERIMENTS, EXPERIMENTS
+from tfac.training.config import TrainConfig
+
+SMALL = ["--backbone=resnet18", "--image_size=32", "--batch_size=8", "--epochs=3"]
+
+
+def command(*arguments):
+    return [sys.executable, "-m", "tfac.cli.train", *map(str, arguments)]
+
+
+def train(*arguments):
+    return subprocess.run(command(*arguments), capture_output=True, text=True)
+
+
+def test_help_gives_every_option_with_its_range():
+    result = train("--help")
+    for name in TrainConfig.__dataclass_fields__:
+        assert f"--{name}:" in result.stdout or f"--[no]{name}:" in result.stdout, name
+    assert "at least 0, below 1" in result.stdout
+
+
+def test_experiments_are_complete():
+    import importlib
+
+    assert set(DEFAULT_EXPERIMENTS.values()) <= set(EXPERIMENTS)
+    for name in EXPERIMENTS:
+        module = importlib.import_module(f"tfac.experiments.{name}")
+        assert isinstance(module.CONFIG, TrainConfig)
+        for part in ("Paper:", "Command:", f"--experiment={name}", "Expected:"):
+            assert part in module.__doc__, (name, part)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (["--data_dir=d"], 2, "--workdir"),
+        (["--data_dir=d", "--workdir=w", "--experiment=../x"], 2, "experiment"),
+        (["--data_dir=d", "--workdir=w", "--epochs=many"], 2, "epochs"),
+        (["--data_dir=d", "--workdir=w", "--epochs=0"], 1, "epochs: expected at least 1"),
+        (["--data_dir=d", "--workdir=w", "stray"], 1, "expected flags alone. Received: stray"),
+        (["--data_dir=d", "--workdir=w", "--model=baseline", "--landmarks"], 1, "needs the branch"),
+    ],
+)
+def test_flag_errors_are_one_clear_line(arguments, status, message):
+    result = train(*arguments)
+    assert result.returncode == status
+    assert message in result.stderr and "Traceback" not in result.stderr
+
+
+@pytest.mark.slow
+def test_run_killed_at_any_moment_goes_on_and_ends_as_if_it_never_was(tiny_records, tmp_path):
+    import tensorflow as tf
+
+    from tfac.training.workdir import load_trained_model
+
+    arguments = [f"--data_dir={tiny_records}", *SMALL]
+    whole = train(*arguments, f"--workdir={tmp_path / 'whole'}")
+    assert whole.returncode == 0, whole.stderr[-3000:]
+    for text in ("tensorboard --logdir=", "tfac-evaluate", "tfac-export"):
+        assert text in whole.stdout
+
+    stopped = [*arguments, f"--workdir={tmp_path / 'stopped'}"]
+    for step, number in ((2, signal.SIGKILL), (5, signal.SIGTERM)):
+        process = subprocess.Popen(
+            command(*stopped), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        checkpoints = tmp_path / "stopped" / "checkpoints"
+        while process.poll() is None and latest_save(checkpoints) < step:
+            time.sleep(0.02)
+        os.kill(process.pid, number)
+        _, errors = process.communicate()
+        assert process.returncode == {signal.SIGKILL: -9, signal.SIGTERM: 143}[number]
+        if number == signal.SIGTERM:
+            assert b"The same command goes on from there" in errors
+    resumed = train(*stopped)
+    assert resumed.returncode == 0, resumed.stderr[-3000:]
+
+    first, second = (load_trained_model(tmp_path / name) for name in ("whole", "stopped"))
+    assert first.step == second.step == 9
+    assert first.thresholds.tolist() == second.thresholds.tolist()
+    for a, b in zip(first.model.weights, second.model.weights, strict=True):
+        tf.debugging.assert_equal(a.value, b.value, message=a.path)
+
+
+def latest_save(checkpoints):
+    """How many checkpoints were saved so far."""
+    numbers = [int(path.stem.split("-")[1]) for path in checkpoints.glob("ckpt-*.index")]
+    return max(numbers, default=0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--model=baseline"],
+        ["--precision=mixed_bfloat16", "--optimizer=adamw", "--thresholds=exact_balanced"],
+    ],
+)
+def test_other_ways_to_train_run_to_the_end(tiny_records, tmp_path, arguments):
+    result = train(
+        f"--data_dir={tiny_records}", f"--workdir={tmp_path}", *SMALL, "--epochs=1", *arguments
+    )
+    assert result.returncode == 0, result.stderr[-3000:]
