@@ -246,3 +246,17 @@ def test_options_that_do_not_fit_the_data_are_refused(tiny_records, tmp_path, op
     with pytest.raises(ConfigError, match=message):
         run(tiny_records, tmp_path, dataclasses.replace(CONFIG, **options))
     assert not (tmp_path / "config.json").exists()
+
+
+def test_landmark_branch_without_landmarks_is_refused(tiny_records, tmp_path, monkeypatch):
+    from tfac.training import run as run_module
+
+    original = run_module.evaluation_dataset
+
+    def without_landmarks(*args, **kwargs):
+        dataset = original(*args, **kwargs)
+        return dataset.map(lambda b: {**b, "landmarks_valid": 0 * b["landmarks_valid"]})
+
+    monkeypatch.setattr(run_module, "evaluation_dataset", without_landmarks)
+    with pytest.raises(ConfigError, match="no picture of split validation has landmarks"):
+        run(tiny_records, tmp_path)

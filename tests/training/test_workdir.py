@@ -34,6 +34,15 @@ def test_without_a_landmark_branch_there_is_no_scheme(tiny_records, tmp_path, ti
     assert load_trained_model(tmp_path).landmark_scheme is None
 
 
+def test_run_that_saved_nothing_leaves_the_workdir_free(tiny_records, tmp_path, tiny_network):
+    from tfac.data.pipeline import read_info
+    from tfac.training.workdir import claim_workdir, read_record
+
+    for epochs in (1, 2):
+        claim_workdir(tmp_path, dataclasses.replace(CONFIG, epochs=epochs), read_info(tiny_records))
+    assert read_record(tmp_path)["config"]["epochs"] == 2
+
+
 def test_folder_that_is_no_workdir_is_refused(tmp_path):
     with pytest.raises(DataError, match="config.json"):
         load_trained_model(tmp_path)

@@ -96,6 +96,11 @@ class Checkpoints:
         return True
 
 
+def has_checkpoint(workdir: Path) -> bool:
+    """Says whether a run in `workdir` has saved anything yet."""
+    return tf.train.latest_checkpoint(str(workdir / "checkpoints")) is not None
+
+
 def restore_for_use(workdir: Path, model: keras.Model, num_attributes: int) -> tuple:
     """Restores the newest checkpoint's model, without what only training needs.
 

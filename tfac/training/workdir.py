@@ -17,7 +17,7 @@ from tfac.files import whole_file
 from tfac.landmarks import LandmarkScheme, get_landmark_scheme
 from tfac.losses import get_attribute_loss
 from tfac.models import create_model
-from tfac.training.checkpoints import restore_for_use
+from tfac.training.checkpoints import has_checkpoint, restore_for_use
 from tfac.training.config import TrainConfig
 
 CONFIG_FILE = "config.json"
@@ -110,6 +110,8 @@ def create_network(
 def claim_workdir(workdir: Path, config: TrainConfig, info: RecordsInfo) -> None:
     """Writes ``config.json`` into a new workdir, or makes sure that an old one's is the same.
 
+    A workdir without a checkpoint has nothing to go on with and counts as new.
+
     Raises:
         ConfigError: the workdir holds a run with other options or other data; names them.
         DataError: the workdir's ``config.json`` cannot be read.
@@ -122,7 +124,7 @@ def claim_workdir(workdir: Path, config: TrainConfig, info: RecordsInfo) -> None
         "splits": dict(info.splits),
     }
     record = {"config": config.to_dict(), "data": data, "versions": _versions()}
-    if (workdir / CONFIG_FILE).exists():
+    if has_checkpoint(workdir):
         before = read_record(workdir)
         differences = [
             f"{part}.{name}: {before.get(part, {}).get(name)!r} there, {value!r} now"
