@@ -1,8 +1,8 @@
 """Landmark schemes: which points a face is described by, and how they behave under a mirror.
 
-Mao et al. (DMM-CNN, section 3.2.3) use 72 points obtained with dlib. dlib's predictor has 68; grouped
-by feature as the `face_recognition` package groups them they are 72, because four lip points belong
-to both lips.
+Mao et al. (DMM-CNN, section 3.2.3) use 72 points obtained with dlib. dlib's predictor has 68;
+grouped by feature as the `face_recognition` package groups them they are 72, because four lip
+points belong to both lips.
 """
 
 import dataclasses
@@ -80,7 +80,11 @@ class LandmarkScheme:
         return flip
 
     def eye_centres(self, landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Returns the centres of the left and right eye, each [..., 2], of landmarks [..., K, 2]."""
+        """Returns the centres of the left and the right eye, each [..., 2].
+
+        Args:
+            landmarks: [..., K, 2].
+        """
         left = landmarks[..., self.slices[self.left_eye], :].mean(axis=-2)
         right = landmarks[..., self.slices[self.right_eye], :].mean(axis=-2)
         return left, right
