@@ -30,6 +30,17 @@ def test_equals_plain_loops():
     np.testing.assert_allclose(outputs, branch_by_loops(branch, feature_maps), rtol=1e-5, atol=1e-6)
 
 
+def test_normalised_features_equal_plain_numpy():
+    feature_maps = np.random.default_rng(0).normal(size=(16, 4, 4, 3)).astype(np.float32)
+    branch = PyramidBranch((1,), (5,), 2, normalization=True, feature_scale=0.3, head_bias=0.5)
+    outputs = branch(feature_maps, training=True)
+    hidden = pool_by_loops(feature_maps, (1,)) @ branch.hidden[0].get_weights()[0]
+    normalised = (hidden - hidden.mean(axis=0)) / np.sqrt(hidden.var(axis=0) + 1e-5)
+    features = np.maximum(0.3 * normalised, 0)
+    expected = features @ branch.head.get_weights()[0] + 0.5
+    np.testing.assert_allclose(outputs, expected, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("normalization", [False, True])
 def test_layer_contract(normalization):
     inputs = np.random.default_rng(0).normal(size=(8, 4, 4, 3)).astype(np.float32)
@@ -56,7 +67,11 @@ def test_dropout_acts_in_training_alone():
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [({"num_outputs": 0}, "num_outputs"), ({"num_outputs": 2, "dropout": 1.0}, "dropout")],
+    [
+        ({"num_outputs": 0}, "num_outputs"),
+        ({"num_outputs": 2, "dropout": 1.0}, "dropout"),
+        ({"num_outputs": 2, "feature_scale": 0.0}, "feature_scale"),
+    ],
 )
 def test_bad_arguments_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):

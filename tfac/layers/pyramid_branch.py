@@ -13,13 +13,18 @@ class PyramidBranch(keras.layers.Layer):
 
     Departure: the paper's branches have no normalisation and do not name their activation; ReLU is
     taken, and `normalization` puts a batch normalisation before each, which training from scratch
-    needs (README, "Readings and departures").
+    needs (README, "Readings and departures"). A step of gradient descent moves the head's output in
+    proportion to the squared length of the features it reads: about D / 2 for D normalised units
+    after ReLU, far more than the backbone's own features have. `feature_scale` shortens them.
 
     Args:
         levels: grid sizes of the pyramid.
         hidden_units: widths of the hidden layers.
         num_outputs: width of the head.
         normalization: batch-normalise each hidden layer before its ReLU; False is the paper.
+        feature_scale: where the scale (gamma) of the last normalisation starts, above 0; it is
+            learnt from there. Without normalisation it means nothing.
+        head_bias: where the head's bias starts.
         dropout: share of the last hidden layer's units dropped in training, in [0, 1); 0 is the
             paper.
 
@@ -40,18 +45,24 @@ class PyramidBranch(keras.layers.Layer):
         hidden_units: Sequence[int],
         num_outputs: int,
         normalization: bool = False,
+        feature_scale: float = 1.0,
+        head_bias: float = 0.0,
         dropout: float = 0.0,
         **kwargs,
     ):
         super().__init__(**kwargs)
         if num_outputs < 1:
             raise ValueError(f"num_outputs: expected 1 or more. Received: {num_outputs}")
+        if feature_scale <= 0:
+            raise ValueError(f"feature_scale: expected a number above 0. Received: {feature_scale}")
         if not 0 <= dropout < 1:
             raise ValueError(f"dropout: expected a share in [0, 1). Received: {dropout}")
         self.levels = tuple(levels)
         self.hidden_units = tuple(hidden_units)
         self.num_outputs = num_outputs
         self.normalization = normalization
+        self.feature_scale = feature_scale
+        self.head_bias = head_bias
         self.dropout = dropout
         policy = self.dtype_policy
         self.pooling = SpatialPyramidPooling(self.levels, name="pooling", dtype=policy)
@@ -66,15 +77,25 @@ class PyramidBranch(keras.layers.Layer):
             )
             self.hidden.append(dense)
             if normalization:
+                last = i == len(self.hidden_units)
                 self.hidden.append(
                     keras.layers.BatchNormalization(
-                        momentum=0.9, epsilon=1e-5, name=f"normalization_{i}", dtype=policy
+                        momentum=0.9,
+                        epsilon=1e-5,
+                        gamma_initializer=keras.initializers.Constant(feature_scale if last else 1),
+                        name=f"normalization_{i}",
+                        dtype=policy,
                     )
                 )
             self.hidden.append(keras.layers.ReLU(name=f"relu_{i}", dtype=policy))
         if dropout:
             self.hidden.append(keras.layers.Dropout(dropout, name="dropout", dtype=policy))
-        self.head = keras.layers.Dense(num_outputs, name="head", dtype="float32")
+        self.head = keras.layers.Dense(
+            num_outputs,
+            bias_initializer=keras.initializers.Constant(head_bias),
+            name="head",
+            dtype="float32",
+        )
 
     def build(self, input_shape):
         """Builds the sublayers for feature maps [B, H, W, C]."""
@@ -105,5 +126,7 @@ class PyramidBranch(keras.layers.Layer):
             "hidden_units": self.hidden_units,
             "num_outputs": self.num_outputs,
             "normalization": self.normalization,
+            "feature_scale": self.feature_scale,
+            "head_bias": self.head_bias,
             "dropout": self.dropout,
         }

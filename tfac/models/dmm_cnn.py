@@ -10,6 +10,12 @@ from tfac.layers.pyramid_branch import PyramidBranch
 from tfac.models.backbones import create_backbone
 from tfac.models.normalization import create_image_normalization
 
+# Where the normalised branches' features start (see `PyramidBranch`), found on CelebA at 64 pixels:
+# at 1 the landmark head's noise kept the shared features from learning anything else.
+_ATTRIBUTE_FEATURE_SCALE = 0.3
+_LANDMARK_FEATURE_SCALE = 0.1
+_PICTURE_CENTRE = 0.5  # where every landmark is predicted before training
+
 
 @keras.saving.register_keras_serializable(package="tfac")
 class DMMCNN(keras.Model):
@@ -87,6 +93,7 @@ class DMMCNN(keras.Model):
                     levels=(1,),
                     hidden_units=(1024,),
                     num_outputs=len(objective),
+                    feature_scale=_ATTRIBUTE_FEATURE_SCALE,
                     dropout=branch_dropout,
                     name="objective_branch",
                     **options,
@@ -98,6 +105,7 @@ class DMMCNN(keras.Model):
                     levels=(1, 2, 3),
                     hidden_units=(2048, 1024),
                     num_outputs=len(subjective),
+                    feature_scale=_ATTRIBUTE_FEATURE_SCALE,
                     dropout=branch_dropout,
                     name="subjective_branch",
                     **options,
@@ -109,6 +117,8 @@ class DMMCNN(keras.Model):
                 levels=(1,),
                 hidden_units=(1024,),
                 num_outputs=2 * num_landmarks,
+                feature_scale=_LANDMARK_FEATURE_SCALE,
+                head_bias=_PICTURE_CENTRE,
                 name="landmark_branch",
                 **options,
             )
