@@ -26,8 +26,10 @@ def run_layer_test(layer_class, arguments, inputs, expected_shape):
 def _check_training(layer, inputs, expected_shape):
     model = keras.Sequential([layer])
     model.compile(optimizer="sgd", loss="mse")
-    before = [np.array(variable) for variable in layer.trainable_variables]
+    before = [keras.ops.convert_to_numpy(variable).copy() for variable in layer.trainable_variables]
     targets = np.random.default_rng(0).normal(size=expected_shape)
     model.fit(inputs, targets, batch_size=len(inputs), epochs=1, verbose=0)
     for variable, old in zip(layer.trainable_variables, before, strict=True):
-        assert not np.array_equal(np.array(variable), old), f"{variable.path} did not train"
+        assert not np.array_equal(keras.ops.convert_to_numpy(variable), old), (
+            f"{variable.path} did not train"
+        )

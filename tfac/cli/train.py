@@ -70,6 +70,7 @@ def main(argv: Sequence[str]) -> int:
 
     from absl import logging
 
+    from tfac.training.curves import draw_curves
     from tfac.training.interruption import Interrupted
     from tfac.training.run import run_training
 
@@ -78,6 +79,7 @@ def main(argv: Sequence[str]) -> int:
     workdir = _WORKDIR.value
     try:
         run_training(config, _DATA_DIR.value, workdir)
+        draw_curves(f"{workdir}/tensorboard", f"{workdir}/curves.png")
     except Interrupted as interrupted:
         print(
             f"Stopped by {interrupted}; a checkpoint is saved in {workdir}/checkpoints. "
@@ -86,7 +88,7 @@ def main(argv: Sequence[str]) -> int:
         )
         return 128 + interrupted.signal_number
     print(
-        f"Wrote {workdir}: config.json, checkpoints/, tensorboard/\n"
+        f"Wrote {workdir}: config.json, checkpoints/, tensorboard/, curves.png\n"
         "Next:\n"
         f"  tensorboard --logdir={workdir}/tensorboard\n"
         f"  tfac-evaluate --workdir={workdir} --data_dir={_DATA_DIR.value} --split=test\n"

@@ -13,7 +13,7 @@ from tfac.models.normalization import create_image_normalization
 # Where the normalised branches' features start (see `PyramidBranch`), found on CelebA at 64 pixels:
 # at 1 the landmark head's noise kept the shared features from learning anything else.
 _ATTRIBUTE_FEATURE_SCALE = 0.3
-_LANDMARK_FEATURE_SCALE = 0.1
+_LANDMARK_FEATURE_SCALE = 0.03
 _PICTURE_CENTRE = 0.5  # where every landmark is predicted before training
 
 
