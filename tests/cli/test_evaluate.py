@@ -65,6 +65,26 @@ def test_saved_model_is_evaluated_end_to_end(tiny_records, tiny_export, tmp_path
 
 
 @pytest.mark.slow
+def test_thresholds_chosen_for_balanced_accuracy_raise_it(tiny_records, tiny_export, tmp_path):
+    reports = {}
+    for rule in ("fixed", "exact_balanced"):
+        answer = run(
+            f"--saved_model={tiny_export}",
+            f"--data_dir={tiny_records}",
+            f"--thresholds={rule}",
+            f"--output_dir={tmp_path / rule}",
+        )
+        assert answer.returncode == 0, answer.stderr
+        reports[rule] = json.loads((tmp_path / rule / "metrics.json").read_text())
+    assert reports["fixed"]["thresholds"] == "fixed"
+    assert reports["fixed"]["attributes"]["Young"]["threshold"] == 0
+    fixed, chosen = (reports[rule]["attributes"] for rule in ("fixed", "exact_balanced"))
+    for name in fixed:
+        if fixed[name]["balanced_accuracy"] is not None:
+            assert chosen[name]["balanced_accuracy"] >= fixed[name]["balanced_accuracy"]
+
+
+@pytest.mark.slow
 def test_bad_slices_and_damaged_records_are_refused_and_leave_no_report(
     tiny_records, tiny_export, tmp_path
 ):

@@ -69,3 +69,7 @@ def test_other_image_sizes_are_refused(value):
 def test_impossible_options_are_refused_with_the_reason(options, message):
     with pytest.raises(ConfigError, match=message):
         TrainConfig(**options)
+
+
+def test_empty_backbone_weights_mean_random_ones():
+    assert TrainConfig(backbone_weights="").backbone_weights is None

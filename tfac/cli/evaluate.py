@@ -14,7 +14,7 @@ from tfac.cli import run_program
 from tfac.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
-    from tfac.evaluation.split_scores import ScoringModel
+    from tfac.evaluation.split_scores import ScoringModel, SplitScores
 
 _WORKDIR = flags.DEFINE_string(
     "workdir", None, "folder of a training run, of which the newest checkpoint is evaluated"
@@ -31,6 +31,16 @@ _SLICES = flags.DEFINE_string(
     "",
     "attributes to report apart, with and without each, comma-separated; products such as "
     "Male*Young give every combination",
+)
+_THRESHOLDS = flags.DEFINE_enum(
+    "thresholds",
+    "trained",
+    ("trained", "fixed", "exact", "exact_balanced"),
+    "decision thresholds: trained (the model's own), fixed (0), exact (best accuracy on "
+    "--thresholds_split) or exact_balanced (best balanced accuracy on it)",
+)
+_THRESHOLDS_SPLIT = flags.DEFINE_string(
+    "thresholds_split", "validation", "the split that exact thresholds are chosen on"
 )
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 64, "pictures at a time, 1 or more", 1)
 _OUTPUT_DIR = flags.DEFINE_string(
@@ -54,25 +64,44 @@ def main(argv: Sequence[str]) -> None:
         raise ConfigError(f"expected flags alone. Received: {' '.join(argv[1:])}")
 
     # TensorFlow takes seconds to import; --help and wrong flags need not wait for it.
+    import numpy as np
+
     from tfac.data.pipeline import evaluation_dataset, read_batches, read_info
     from tfac.evaluation.charts import draw_bars
     from tfac.evaluation.report import format_report, summarise, write_report
     from tfac.evaluation.slices import parse_slices
     from tfac.evaluation.split_scores import score_split
+    from tfac.training.thresholds import get_threshold_rule
 
     info = read_info(_DATA_DIR.value)
     model, default_output_dir = _load_model()
     slicings = parse_slices(_SLICES.value, model.attributes)
-    dataset = evaluation_dataset(
-        info, _SPLIT.value, image_size=model.image_size, batch_size=_BATCH_SIZE.value
-    )
-    batches = read_batches(dataset, info, _SPLIT.value)
-    split_scores = score_split(model, _with_progress(batches, info.splits[_SPLIT.value]), info)
+
+    def score(split: str) -> "SplitScores":
+        dataset = evaluation_dataset(
+            info, split, image_size=model.image_size, batch_size=_BATCH_SIZE.value
+        )
+        batches = read_batches(dataset, info, split)
+        return score_split(model, _with_progress(batches, info.splits[split]), info)
+
+    split_scores = score(_SPLIT.value)
+    thresholds = model.thresholds
+    if _THRESHOLDS.value != "trained":
+        same_split = _THRESHOLDS_SPLIT.value == _SPLIT.value
+        chosen_on = split_scores if same_split else score(_THRESHOLDS_SPLIT.value)
+        thresholds = get_threshold_rule(_THRESHOLDS.value)(
+            np.zeros_like(thresholds),
+            chosen_on.labels,
+            chosen_on.scores,
+            chosen_on.label_mask,
+            epoch=1,
+        )
     report = {
         "model": model.source,
         "data_set": info.name,
         "split": _SPLIT.value,
-        **summarise(model.attributes, model.thresholds, split_scores, slicings),
+        "thresholds": _THRESHOLDS.value,
+        **summarise(model.attributes, thresholds, split_scores, slicings),
     }
     output_dir = Path(_OUTPUT_DIR.value or default_output_dir / _SPLIT.value)
     write_report(report, output_dir / "metrics.json")

@@ -5,6 +5,7 @@ In a report every rate is in percent, and what is undefined is NaN (null in the 
 | key | meaning |
 |---|---|
 | model, data_set, split | what was evaluated on what |
+| thresholds | the rule that set them: trained, fixed, exact or exact_balanced |
 | pictures | number of pictures |
 | mean_accuracy, mean_balanced_accuracy, mean_f1, ... | means over attributes where it is defined |
 | single_class_attributes | names without a balanced accuracy, average precision and AUC |

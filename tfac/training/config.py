@@ -160,6 +160,7 @@ class TrainConfig:
 
     def __post_init__(self):  # noqa: D105
         object.__setattr__(self, "image_size", parse_image_size(self.image_size))
+        object.__setattr__(self, "backbone_weights", self.backbone_weights or None)
         for field in dataclasses.fields(self):
             _check_field(field, getattr(self, field.name))
         for reason in self._contradictions():
