@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from absl import app, flags
+from absl import app, flags, logging
 
 from tfac.errors import TfacError
 
@@ -17,6 +17,8 @@ def run_program(main: Callable[[Sequence[str]], int | None]) -> None:
 
     def guarded(argv: Sequence[str]) -> int | None:
         try:
+            if not flags.FLAGS["verbosity"].present:  # a flag of absl's own
+                logging.set_verbosity(logging.ERROR)
             _import_tensorflow_quietly()
             return main(argv)
         except TfacError as error:
@@ -41,9 +43,9 @@ def _import_tensorflow_quietly() -> None:
     """Imports TensorFlow without its start-up notices, which nobody can act on.
 
     Its libraries write some of them straight to file descriptor 2 whatever the log level, so the
-    descriptor is turned aside during the import. Setting TF_CPP_MIN_LOG_LEVEL keeps everything.
+    descriptor is turned aside during the import. TF_CPP_MIN_LOG_LEVEL=0 or 1 keeps everything.
     """
-    if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
+    if os.environ.get("TF_CPP_MIN_LOG_LEVEL") in ("0", "1"):
         return
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
     stderr = os.dup(2)

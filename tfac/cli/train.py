@@ -68,14 +68,10 @@ def main(argv: Sequence[str]) -> int:
         raise ConfigError(f"expected flags alone. Received: {' '.join(argv[1:])}")
     config = config_from_flags()
 
-    from absl import logging
-
     from tfac.training.curves import draw_curves
     from tfac.training.interruption import Interrupted
     from tfac.training.run import run_training
 
-    if not flags.FLAGS["verbosity"].present:
-        logging.set_verbosity(logging.WARNING)  # TensorFlow notes every checkpoint it writes
     workdir = _WORKDIR.value
     try:
         run_training(config, _DATA_DIR.value, workdir)
