@@ -34,7 +34,7 @@ def main(argv: Sequence[str]) -> None:
     _step(
         "1/5 Draw synthetic faces and prepare them as records",
         ["prepare", "--dataset=synthetic_faces", f"--data_dir={data}", "--synthetic_image_size=64"]
-        + ["--synthetic_train_count=6000", "--synthetic_validation_count=1000"]
+        + ["--synthetic_train_count=6000", "--synthetic_validation_count=600"]
         + ["--synthetic_test_count=1000"],
         None,  # the program itself says when the data set is there
     )
