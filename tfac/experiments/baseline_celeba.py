@@ -16,8 +16,9 @@ CONFIG = TrainConfig(
     attribute_loss="binary_crossentropy",
     weighting="uniform",
     thresholds="exact",
-    optimizer="sgd",
-    learning_rate=0.0025,  # of the sum over 40 attributes, Eq. 3; 0.1 of their mean
-    weight_decay=0.2,  # decoupled; L2 of 5e-4 on the mean loss at momentum 0.9
+    optimizer="adamw",
+    learning_rate=0.001,
+    weight_decay=0.05,
     schedule="cosine",
+    warmup_epochs=0.25,
 )
