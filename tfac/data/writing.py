@@ -10,7 +10,6 @@ from pathlib import Path
 
 import tensorflow as tf
 import tensorflow_datasets as tfds
-from absl import logging
 
 from tfac.errors import ConfigError, DataError
 
@@ -77,12 +76,9 @@ def write_records(builder: tfds.core.DatasetBuilder, *, num_shards: int | None =
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Keeps TFDS from telling at length what it does; builders show their own progress."""
-    verbosity = logging.get_verbosity()
-    logging.set_verbosity(logging.WARNING)
     tfds.display_progress_bar(False)
     try:
         with contextlib.redirect_stdout(io.StringIO()):
             yield
     finally:
         tfds.display_progress_bar(True)
-        logging.set_verbosity(verbosity)
