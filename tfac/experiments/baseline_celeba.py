@@ -7,18 +7,14 @@ Command:
 Expected: see the README's table; the whole of CelebA has not been run.
 """
 
-from tfac.training.config import TrainConfig
+import dataclasses
 
-CONFIG = TrainConfig(
+from tfac.experiments.dmm_cnn_celeba import CONFIG as DMM_CNN
+
+CONFIG = dataclasses.replace(
+    DMM_CNN,
     model="baseline",
     attribute_grouping=False,
     landmarks=False,
-    attribute_loss="binary_crossentropy",
-    weighting="uniform",
-    thresholds="exact",
-    optimizer="adamw",
-    learning_rate=0.001,
-    weight_decay=0.05,
-    schedule="cosine",
-    warmup_epochs=0.25,
+    branch_normalization=False,
 )
