@@ -58,18 +58,10 @@ def test_scores_are_float32_under_mixed_precision():
     assert branch(np.ones((2, 3, 3, 4), np.float32)).dtype == "float32"
 
 
-def test_dropout_acts_in_training_alone():
-    branch = PyramidBranch((1,), (64,), 3, dropout=0.5)
-    inputs = np.random.default_rng(0).normal(size=(2, 3, 3, 4)).astype(np.float32)
-    np.testing.assert_array_equal(branch(inputs), branch(inputs))
-    assert not np.array_equal(branch(inputs, training=True), branch(inputs, training=True))
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ({"num_outputs": 0}, "num_outputs"),
-        ({"num_outputs": 2, "dropout": 1.0}, "dropout"),
         ({"num_outputs": 2, "feature_scale": 0.0}, "feature_scale"),
     ],
 )

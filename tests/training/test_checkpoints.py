@@ -11,9 +11,9 @@ from tfac.training.weighting import UniformWeighting
 
 
 def create_network(seed, **options):
-    """A DMM-CNN with all that a checkpoint could miss: listed layers, statistics, dropout."""
+    """A DMM-CNN with all that a checkpoint could miss: listed layers and statistics."""
     keras.utils.set_random_seed(seed)
-    arguments = {"backbone": "resnet18", "branch_normalization": True, "branch_dropout": 0.1}
+    arguments = {"backbone": "resnet18", "branch_normalization": True}
     return create_model("dmm_cnn", **arguments | options)
 
 

@@ -25,12 +25,10 @@ class PyramidBranch(keras.layers.Layer):
         feature_scale: where the scale (gamma) of the last normalisation starts, above 0; it is
             learnt from there. Without normalisation it means nothing.
         head_bias: where the head's bias starts.
-        dropout: share of the last hidden layer's units dropped in training, in [0, 1); 0 is the
-            paper.
 
     Call arguments:
         feature_maps: [B, H, W, C].
-        training: batch statistics and dropout in training, moving statistics otherwise.
+        training: batch statistics in training, moving statistics otherwise.
 
     Returns:
         float32 [B, num_outputs], also under mixed precision.
@@ -47,7 +45,6 @@ class PyramidBranch(keras.layers.Layer):
         normalization: bool = False,
         feature_scale: float = 1.0,
         head_bias: float = 0.0,
-        dropout: float = 0.0,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -55,15 +52,12 @@ class PyramidBranch(keras.layers.Layer):
             raise ValueError(f"num_outputs: expected 1 or more. Received: {num_outputs}")
         if feature_scale <= 0:
             raise ValueError(f"feature_scale: expected a number above 0. Received: {feature_scale}")
-        if not 0 <= dropout < 1:
-            raise ValueError(f"dropout: expected a share in [0, 1). Received: {dropout}")
         self.levels = tuple(levels)
         self.hidden_units = tuple(hidden_units)
         self.num_outputs = num_outputs
         self.normalization = normalization
         self.feature_scale = feature_scale
         self.head_bias = head_bias
-        self.dropout = dropout
         policy = self.dtype_policy
         self.pooling = SpatialPyramidPooling(self.levels, name="pooling", dtype=policy)
         self.hidden = []
@@ -88,8 +82,6 @@ class PyramidBranch(keras.layers.Layer):
                     )
                 )
             self.hidden.append(keras.layers.ReLU(name=f"relu_{i}", dtype=policy))
-        if dropout:
-            self.hidden.append(keras.layers.Dropout(dropout, name="dropout", dtype=policy))
         self.head = keras.layers.Dense(
             num_outputs,
             bias_initializer=keras.initializers.Constant(head_bias),
@@ -128,5 +120,4 @@ class PyramidBranch(keras.layers.Layer):
             "normalization": self.normalization,
             "feature_scale": self.feature_scale,
             "head_bias": self.head_bias,
-            "dropout": self.dropout,
         }

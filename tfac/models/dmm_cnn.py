@@ -36,7 +36,6 @@ class DMMCNN(keras.Model):
         num_landmarks: K; 0 leaves the landmark branch out (the paper's DMM-FAC).
         output_stride: see `tfac.models.create_backbone`.
         branch_normalization: see `tfac.layers.PyramidBranch`; False is the paper.
-        branch_dropout: dropout before the attribute heads, in [0, 1); 0 is the paper.
 
     Call arguments:
         images: uint8 or float [B, H, W, 3] in [0, 255], any size.
@@ -63,7 +62,6 @@ class DMMCNN(keras.Model):
         num_landmarks: int = 72,
         output_stride: int = 32,
         branch_normalization: bool = False,
-        branch_dropout: float = 0.0,
         **kwargs,
     ):
         super().__init__(autocast=False, **kwargs)
@@ -74,7 +72,6 @@ class DMMCNN(keras.Model):
         self.num_landmarks = num_landmarks
         self.output_stride = output_stride
         self.branch_normalization = branch_normalization
-        self.branch_dropout = branch_dropout
 
         subjective = sorted(attribute_indices(self.subjective_attributes, self.attributes))
         if not attribute_grouping:
@@ -94,7 +91,6 @@ class DMMCNN(keras.Model):
                     hidden_units=(1024,),
                     num_outputs=len(objective),
                     feature_scale=_ATTRIBUTE_FEATURE_SCALE,
-                    dropout=branch_dropout,
                     name="objective_branch",
                     **options,
                 )
@@ -106,7 +102,6 @@ class DMMCNN(keras.Model):
                     hidden_units=(2048, 1024),
                     num_outputs=len(subjective),
                     feature_scale=_ATTRIBUTE_FEATURE_SCALE,
-                    dropout=branch_dropout,
                     name="subjective_branch",
                     **options,
                 )
@@ -160,5 +155,4 @@ class DMMCNN(keras.Model):
             "num_landmarks": self.num_landmarks,
             "output_stride": self.output_stride,
             "branch_normalization": self.branch_normalization,
-            "branch_dropout": self.branch_dropout,
         }

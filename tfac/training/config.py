@@ -61,9 +61,6 @@ class TrainConfig:
     branch_normalization: bool = _option(
         False, "batch-normalise the branches' hidden layers (dmm_cnn; the paper does not)"
     )
-    branch_dropout: float = _option(
-        0.0, "share of units dropped before the attribute heads (dmm_cnn)", minimum=0, below=1
-    )
 
     # Loss, Eq. 1 to 6 of DMM-CNN
     attribute_loss: str = _option(
@@ -168,12 +165,7 @@ class TrainConfig:
 
     def _contradictions(self):
         if self.model == "baseline":
-            for name in (
-                "landmarks",
-                "attribute_grouping",
-                "branch_normalization",
-                "branch_dropout",
-            ):
+            for name in ("landmarks", "attribute_grouping", "branch_normalization"):
                 if getattr(self, name):
                     yield (
                         f"{name}={getattr(self, name)} needs the branches of dmm_cnn; the baseline "

@@ -96,7 +96,6 @@ def create_network(
             "attribute_grouping": config.attribute_grouping,
             "num_landmarks": scheme.num_landmarks if config.landmarks else 0,
             "branch_normalization": config.branch_normalization,
-            "branch_dropout": config.branch_dropout,
         }
     return create_model(
         config.model,
