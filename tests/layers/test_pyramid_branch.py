@@ -41,6 +41,21 @@ def test_normalised_features_equal_plain_numpy():
     np.testing.assert_allclose(outputs, expected, rtol=1e-4, atol=1e-5)
 
 
+def test_shortcut_adds_the_mean_of_the_map_to_what_the_head_reads():
+    feature_maps = np.random.default_rng(0).normal(size=(3, 4, 5, 2)).astype(np.float32)
+    branch = PyramidBranch(levels=(1,), hidden_units=(6,), num_outputs=4, shortcut=True)
+    outputs = branch(feature_maps)
+    kernel, bias = branch.head.get_weights()
+    without = PyramidBranch(levels=(1,), hidden_units=(6,), num_outputs=4)
+    without.build(feature_maps.shape)
+    without.set_weights([*branch.get_weights()[:2], kernel[:6], bias])
+    expected = branch_by_loops(without, feature_maps)
+    for row in range(3):
+        for channel in range(2):
+            expected[row] += feature_maps[row, :, :, channel].mean() * kernel[6 + channel]
+    np.testing.assert_allclose(outputs, expected, rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize("normalization", [False, True])
 def test_layer_contract(normalization):
     inputs = np.random.default_rng(0).normal(size=(8, 4, 4, 3)).astype(np.float32)
@@ -49,6 +64,7 @@ def test_layer_contract(normalization):
         "hidden_units": (6, 5),
         "num_outputs": 4,
         "normalization": normalization,
+        "shortcut": normalization,
     }
     run_layer_test(PyramidBranch, arguments, inputs, (8, 4))
 

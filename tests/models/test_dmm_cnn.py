@@ -92,7 +92,7 @@ def test_uint8_and_float_images_give_the_same_scores(model):
     )
 
 
-@pytest.mark.parametrize("options", [{}, {"branch_normalization": True}])
+@pytest.mark.parametrize("options", [{}, {"branch_normalization": True, "branch_shortcut": True}])
 def test_gradients_reach_every_weight(options):
     model = create_model("dmm_cnn", backbone="resnet18", **options)
     with tf.GradientTape() as tape:

@@ -17,4 +17,5 @@ CONFIG = dataclasses.replace(
     attribute_grouping=False,
     landmarks=False,
     branch_normalization=False,
+    branch_shortcut=False,
 )

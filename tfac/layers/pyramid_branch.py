@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import keras
+from keras import ops
 
 from tfac.layers.spatial_pyramid_pooling import SpatialPyramidPooling
 
@@ -25,6 +26,7 @@ class PyramidBranch(keras.layers.Layer):
         feature_scale: where the scale (gamma) of the last normalisation starts, above 0; it is
             learnt from there. Without normalisation it means nothing.
         head_bias: where the head's bias starts.
+        shortcut: the head reads the mean of the feature map too; False is the paper.
 
     Call arguments:
         feature_maps: [B, H, W, C].
@@ -45,6 +47,7 @@ class PyramidBranch(keras.layers.Layer):
         normalization: bool = False,
         feature_scale: float = 1.0,
         head_bias: float = 0.0,
+        shortcut: bool = False,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -58,6 +61,7 @@ class PyramidBranch(keras.layers.Layer):
         self.normalization = normalization
         self.feature_scale = feature_scale
         self.head_bias = head_bias
+        self.shortcut = shortcut
         policy = self.dtype_policy
         self.pooling = SpatialPyramidPooling(self.levels, name="pooling", dtype=policy)
         self.hidden = []
@@ -96,7 +100,7 @@ class PyramidBranch(keras.layers.Layer):
         for layer in self.hidden:
             layer.build(shape)
             shape = layer.compute_output_shape(shape)
-        self.head.build(shape)
+        self.head.build((shape[0], shape[-1] + self.shortcut * input_shape[-1]))
         super().build(input_shape)
 
     def call(self, feature_maps, training=False):
@@ -104,6 +108,9 @@ class PyramidBranch(keras.layers.Layer):
         features = self.pooling(feature_maps)  # [B, bins * C]
         for layer in self.hidden:
             features = layer(features, training=training)  # [B, units]
+        if self.shortcut:
+            mean = ops.mean(feature_maps, axis=(1, 2))  # [B, C]
+            features = ops.concatenate([features, mean], axis=-1)
         return self.head(features)
 
     def compute_output_shape(self, input_shape):
@@ -120,4 +127,5 @@ class PyramidBranch(keras.layers.Layer):
             "normalization": self.normalization,
             "feature_scale": self.feature_scale,
             "head_bias": self.head_bias,
+            "shortcut": self.shortcut,
         }

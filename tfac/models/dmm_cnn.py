@@ -36,6 +36,8 @@ class DMMCNN(keras.Model):
         num_landmarks: K; 0 leaves the landmark branch out (the paper's DMM-FAC).
         output_stride: see `tfac.models.create_backbone`.
         branch_normalization: see `tfac.layers.PyramidBranch`; False is the paper.
+        branch_shortcut: the attribute branches' heads read the mean of the feature map too, as the
+            plain network's head does; False is the paper.
 
     Call arguments:
         images: uint8 or float [B, H, W, 3] in [0, 255], any size.
@@ -62,6 +64,7 @@ class DMMCNN(keras.Model):
         num_landmarks: int = 72,
         output_stride: int = 32,
         branch_normalization: bool = False,
+        branch_shortcut: bool = False,
         **kwargs,
     ):
         super().__init__(autocast=False, **kwargs)
@@ -72,6 +75,7 @@ class DMMCNN(keras.Model):
         self.num_landmarks = num_landmarks
         self.output_stride = output_stride
         self.branch_normalization = branch_normalization
+        self.branch_shortcut = branch_shortcut
 
         subjective = sorted(attribute_indices(self.subjective_attributes, self.attributes))
         if not attribute_grouping:
@@ -91,6 +95,7 @@ class DMMCNN(keras.Model):
                     hidden_units=(1024,),
                     num_outputs=len(objective),
                     feature_scale=_ATTRIBUTE_FEATURE_SCALE,
+                    shortcut=branch_shortcut,
                     name="objective_branch",
                     **options,
                 )
@@ -102,6 +107,7 @@ class DMMCNN(keras.Model):
                     hidden_units=(2048, 1024),
                     num_outputs=len(subjective),
                     feature_scale=_ATTRIBUTE_FEATURE_SCALE,
+                    shortcut=branch_shortcut,
                     name="subjective_branch",
                     **options,
                 )
@@ -155,4 +161,5 @@ class DMMCNN(keras.Model):
             "num_landmarks": self.num_landmarks,
             "output_stride": self.output_stride,
             "branch_normalization": self.branch_normalization,
+            "branch_shortcut": self.branch_shortcut,
         }

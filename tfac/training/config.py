@@ -61,6 +61,9 @@ class TrainConfig:
     branch_normalization: bool = _option(
         False, "batch-normalise the branches' hidden layers (dmm_cnn; the paper does not)"
     )
+    branch_shortcut: bool = _option(
+        False, "attribute heads read the last map's mean too (dmm_cnn; the paper's do not)"
+    )
 
     # Loss, Eq. 1 to 6 of DMM-CNN
     attribute_loss: str = _option(
@@ -165,7 +168,12 @@ class TrainConfig:
 
     def _contradictions(self):
         if self.model == "baseline":
-            for name in ("landmarks", "attribute_grouping", "branch_normalization"):
+            for name in (
+                "landmarks",
+                "attribute_grouping",
+                "branch_normalization",
+                "branch_shortcut",
+            ):
                 if getattr(self, name):
                     yield (
                         f"{name}={getattr(self, name)} needs the branches of dmm_cnn; the baseline "

@@ -96,6 +96,7 @@ def create_network(
             "attribute_grouping": config.attribute_grouping,
             "num_landmarks": scheme.num_landmarks if config.landmarks else 0,
             "branch_normalization": config.branch_normalization,
+            "branch_shortcut": config.branch_shortcut,
         }
     return create_model(
         config.model,
