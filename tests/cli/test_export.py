@@ -1,3 +1,4 @@
+import dataclasses
 import subprocess
 import sys
 
@@ -12,20 +13,17 @@ pytestmark = pytest.mark.slow  # trains, and runs programs
 @pytest.fixture(scope="module")
 def workdir(tiny_records, tmp_path_factory):
     """A run of one epoch."""
-    from tfac.training.config import TrainConfig
+    from tfac.experiments.baseline_celeba import CONFIG
     from tfac.training.run import run_training
 
     path = tmp_path_factory.mktemp("runs") / "baseline"
-    config = TrainConfig(
-        model="baseline",
+    config = dataclasses.replace(
+        CONFIG,
         backbone="resnet18",
         image_size=(48, 40),
-        landmarks=False,
-        attribute_grouping=False,
         epochs=1,
         batch_size=8,
         updates_per_epoch=1,
-        thresholds="exact",
     )
     run_training(config, tiny_records, path)
     return path

@@ -46,7 +46,7 @@ def test_experiments_are_complete():
         (["--data_dir=d", "--workdir=w", "--epochs=many"], 2, "epochs"),
         (["--data_dir=d", "--workdir=w", "--epochs=0"], 1, "epochs: expected at least 1"),
         (["--data_dir=d", "--workdir=w", "stray"], 1, "expected flags alone. Received: stray"),
-        (["--data_dir=d", "--workdir=w", "--model=baseline", "--landmarks"], 1, "needs the branch"),
+        (["--data_dir=d", "--workdir=w", "--model=baseline", "--landmarks"], 1, "no branches for"),
     ],
 )
 def test_flag_errors_are_one_clear_line(arguments, status, message):

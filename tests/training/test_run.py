@@ -14,7 +14,15 @@ from tfac.training.run import run_training
 from tfac.training.workdir import load_trained_model
 
 CONFIG = TrainConfig(
-    image_size=(16, 16), batch_size=8, epochs=4, updates_per_epoch=1, learning_rate=0.01
+    image_size=(16, 16),
+    weighting="dynamic_mean_one",
+    thresholds="adaptive",
+    updates_per_epoch=1,
+    epochs=4,
+    batch_size=8,
+    optimizer="sgd",
+    learning_rate=0.01,
+    schedule="plateau",
 )  # 24 pictures: 3 steps an epoch, 12 in all
 
 pytestmark = pytest.mark.usefixtures("tiny_network")
@@ -135,6 +143,7 @@ def test_training_learns(tiny_records, tmp_path):
         update_interval=60,
         optimizer="adamw",
         learning_rate=0.02,
+        attribute_loss="squared_error",
         weighting="uniform",
         schedule="constant",
     )

@@ -46,7 +46,7 @@ def rates(config, steps_per_epoch, num_steps):
 
 
 def test_cosine_falls_to_zero_over_the_run():
-    config = TrainConfig(schedule="cosine", learning_rate=0.4, epochs=2)
+    config = TrainConfig(schedule="cosine", learning_rate=0.4, epochs=2, warmup_epochs=0.0)
     expected = [0.4 * (1 + np.cos(np.pi * step / 10)) / 2 for step in range(11)]
     np.testing.assert_allclose(rates(config, 5, 11), expected, atol=1e-7)
 
@@ -63,7 +63,7 @@ def test_constant_rate_stays():
 
 
 def test_weight_decay_spares_biases_and_normalisation():
-    config = TrainConfig(learning_rate=0.5, weight_decay=0.1, schedule="constant")
+    config = TrainConfig(optimizer="sgd", learning_rate=0.5, weight_decay=0.1, schedule="constant")
     optimizer = create_optimizer(config, 5, num_replicas=1)
     names = ("kernel", "bias", "gamma", "beta")
     variables = [keras.Variable([1.0], name=name) for name in names]
@@ -74,7 +74,11 @@ def test_weight_decay_spares_biases_and_normalisation():
 
 def test_gradients_longer_than_the_clip_norm_are_shortened():
     config = TrainConfig(
-        learning_rate=1.0, momentum=0.0, gradient_clip_norm=1.0, schedule="constant"
+        optimizer="sgd",
+        learning_rate=1.0,
+        momentum=0.0,
+        gradient_clip_norm=1.0,
+        schedule="constant",
     )
     optimizer = create_optimizer(config, 5, num_replicas=1)
     variables = [keras.Variable([0.0]), keras.Variable([0.0])]

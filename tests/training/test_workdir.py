@@ -5,10 +5,12 @@ import pytest
 
 from tfac.attributes import ATTRIBUTES
 from tfac.errors import DataError
+from tfac.experiments import baseline_celeba
 from tfac.training.config import TrainConfig
 from tfac.training.run import run_training
 from tfac.training.workdir import create_network, load_trained_model
 
+BASELINE = baseline_celeba.CONFIG.to_dict()
 CONFIG = TrainConfig(image_size=(16, 20), batch_size=12, epochs=1, updates_per_epoch=1)
 
 
@@ -25,7 +27,7 @@ def test_loaded_model_is_the_trained_one(tiny_records, tmp_path, tiny_network):
     assert trained.image_size == (16, 20)
     assert trained.step == 2
     assert trained.config == CONFIG
-    assert trained.attribute_loss.name == "squared_error"
+    assert trained.attribute_loss.name == "binary_crossentropy"
 
 
 def test_without_a_landmark_branch_there_is_no_scheme(tiny_records, tmp_path, tiny_network):
@@ -69,14 +71,16 @@ def test_damaged_checkpoint_is_named(tiny_records, tmp_path, tiny_network):
     [
         ({"model": "dmm_cnn"}, {"scores", "landmarks"}),
         ({"model": "dmm_cnn", "landmarks": False, "output_stride": 16}, {"scores"}),
-        ({"model": "baseline", "landmarks": False, "attribute_grouping": False}, {"scores"}),
+        (BASELINE, {"scores"}),
     ],
 )
 def test_network_is_what_the_config_says(options, outputs):
     from tfac.landmarks import DLIB_72
 
-    config = TrainConfig(backbone="resnet18", precision="mixed_bfloat16", **options)
-    model = create_network(config, ("Male", "Young"), DLIB_72, backbone_weights=None)
+    options = options | {"backbone": "resnet18", "precision": "mixed_bfloat16"}
+    model = create_network(
+        TrainConfig(**options), ("Male", "Young"), DLIB_72, backbone_weights=None
+    )
     result = model(np.zeros((1, 32, 32, 3), np.uint8))
     assert set(result) == outputs
     assert result["scores"].shape == (1, 2)

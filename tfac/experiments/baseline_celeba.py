@@ -7,12 +7,9 @@ Command:
 Expected: see the README's table; the whole of CelebA has not been run.
 """
 
-import dataclasses
+from tfac.training.config import TrainConfig
 
-from tfac.experiments.dmm_cnn_celeba import CONFIG as DMM_CNN
-
-CONFIG = dataclasses.replace(
-    DMM_CNN,
+CONFIG = TrainConfig(  # in all else the defaults, which are dmm_cnn_celeba's
     model="baseline",
     attribute_grouping=False,
     landmarks=False,

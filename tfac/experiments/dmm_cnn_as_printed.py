@@ -16,6 +16,8 @@ CONFIG = TrainConfig(
     backbone="resnet50",
     backbone_weights="imagenet",
     image_size=(224, 224),
+    branch_normalization=False,
+    branch_shortcut=False,
     attribute_loss="squared_error",
     beta=0.5,
     weighting="dynamic_raw",
@@ -26,6 +28,8 @@ CONFIG = TrainConfig(
     optimizer="sgd",
     learning_rate=0.001,
     momentum=0.0,
+    weight_decay=0.0,
     schedule="plateau",
+    warmup_epochs=0.0,
     flip=False,
 )

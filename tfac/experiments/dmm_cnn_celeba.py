@@ -11,16 +11,4 @@ Expected: see the README's table; the whole of CelebA has not been run.
 
 from tfac.training.config import TrainConfig
 
-CONFIG = TrainConfig(
-    model="dmm_cnn",
-    branch_normalization=True,
-    branch_shortcut=True,
-    attribute_loss="binary_crossentropy",
-    weighting="uniform",
-    thresholds="exact",
-    optimizer="adamw",
-    learning_rate=0.001,
-    weight_decay=0.05,
-    schedule="cosine",
-    warmup_epochs=0.25,
-)
+CONFIG = TrainConfig(model="dmm_cnn")  # the defaults of tfac-train

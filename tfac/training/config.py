@@ -59,27 +59,27 @@ class TrainConfig:
     )
     landmarks: bool = _option(True, "train the landmark branch too (dmm_cnn)")
     branch_normalization: bool = _option(
-        False, "batch-normalise the branches' hidden layers (dmm_cnn; the paper does not)"
+        True, "batch-normalise the branches' hidden layers (dmm_cnn; the paper does not)"
     )
     branch_shortcut: bool = _option(
-        False, "attribute heads read the last map's mean too (dmm_cnn; the paper's do not)"
+        True, "attribute heads read the last map's mean too (dmm_cnn; the paper's do not)"
     )
 
     # Loss, Eq. 1 to 6 of DMM-CNN
     attribute_loss: str = _option(
-        "squared_error",
+        "binary_crossentropy",
         "loss of one attribute",
         choices=("squared_error", "binary_crossentropy"),
     )
     beta: float = _option(0.5, "weight of the landmark loss, Eq. 3", minimum=0)
     weighting: str = _option(
-        "dynamic_mean_one",
+        "uniform",
         "attribute weights: uniform (1), dynamic_raw (Eq. 4 as printed) or dynamic_mean_one "
         "(Eq. 4 rescaled to mean 1)",
         choices=("uniform", "dynamic_raw", "dynamic_mean_one"),
     )
     thresholds: str = _option(
-        "adaptive",
+        "exact",
         "decision thresholds: fixed (0), adaptive (Eq. 6), exact (best validation accuracy) or "
         "exact_balanced (best balanced accuracy)",
         choices=("fixed", "adaptive", "exact", "exact_balanced"),
@@ -97,11 +97,11 @@ class TrainConfig:
     # Optimization
     epochs: int = _option(15, "passes over the training split", minimum=1)
     batch_size: int = _option(64, "pictures a step, over all devices", minimum=1)
-    optimizer: str = _option("sgd", "update rule", choices=("sgd", "adamw"))
+    optimizer: str = _option("adamw", "update rule", choices=("sgd", "adamw"))
     learning_rate: float = _option(0.001, "highest learning rate", above=0)
     momentum: float = _option(0.9, "momentum of sgd", minimum=0, below=1)
     weight_decay: float = _option(
-        0.0,
+        0.05,
         "share of each kernel taken away a step, times the learning rate (decoupled: with sgd, L2 "
         "regularisation of strength x is about x / (1 - momentum) here); not biases and norms",
         minimum=0,
@@ -110,7 +110,7 @@ class TrainConfig:
         None, "longest gradient (norm over all weights); longer ones are shortened", above=0
     )
     schedule: str = _option(
-        "plateau",
+        "cosine",
         "learning rate over time: constant, plateau (a tenth whenever the validation loss stops "
         "falling) or cosine (to 0)",
         choices=("constant", "plateau", "cosine"),
@@ -118,7 +118,7 @@ class TrainConfig:
     plateau_patience: int = _option(
         4, "validations without a lower loss before plateau divides the rate", minimum=1
     )
-    warmup_epochs: float = _option(0.0, "epochs of linear warm-up before cosine", minimum=0)
+    warmup_epochs: float = _option(0.25, "epochs of linear warm-up of cosine", minimum=0)
 
     # Input
     train_split: str = _option("train", "split to train on")
@@ -168,24 +168,17 @@ class TrainConfig:
 
     def _contradictions(self):
         if self.model == "baseline":
-            for name in (
-                "landmarks",
-                "attribute_grouping",
-                "branch_normalization",
-                "branch_shortcut",
-            ):
-                if getattr(self, name):
-                    yield (
-                        f"{name}={getattr(self, name)} needs the branches of dmm_cnn; the baseline "
-                        f"has none. Set {name} off or train dmm_cnn"
-                    )
+            names = "landmarks", "attribute_grouping", "branch_normalization", "branch_shortcut"
+            if on := [name for name in names if getattr(self, name)]:
+                yield (
+                    f"model=baseline has no branches for {', '.join(on)}. Set off what is named "
+                    "here, start from experiment=baseline_celeba, or train dmm_cnn"
+                )
         if self.output_stride not in (8, 16, 32):
             yield f"output_stride: expected 8, 16 or 32. Received: {self.output_stride}"
         if self.backbone == "vgg16" and self.output_stride != 32:
             yield f"output_stride={self.output_stride} needs a ResNet backbone; vgg16 has 32 alone"
-        if self.warmup_epochs and self.schedule != "cosine":
-            yield f"warmup_epochs={self.warmup_epochs} needs schedule=cosine, not {self.schedule}"
-        if self.warmup_epochs >= self.epochs:
+        if self.schedule == "cosine" and self.warmup_epochs >= self.epochs:
             yield (
                 f"warmup_epochs={self.warmup_epochs} must be fewer than the {self.epochs} epochs"
             )
