@@ -6,7 +6,8 @@ sections 3.3 and 4.1. What the paper leaves open: the picture size (224 taken), 
 loss for an epoch taken).
 Command:
     tfac-train --experiment=dmm_cnn_as_printed --data_dir=data/celeba --workdir=runs/as_printed
-Expected: the paper reports 91.70 % mean accuracy on CelebA's test split.
+Expected: the paper reports 91.70 % mean accuracy on CelebA's test split. From random weights
+the loss is soon not finite (README, "Results").
 """
 
 from tfac.training.config import TrainConfig
