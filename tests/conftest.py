@@ -101,7 +101,7 @@ def tiny_trained():
     from tfac.training.workdir import TrainedModel
 
     keras.utils.set_random_seed(11)
-    config = TrainConfig(backbone="resnet18", image_size=(48, 40))
+    config = TrainConfig(backbone="resnet18", image_size=(48, 40), attribute_loss="squared_error")
     model = create_model("dmm_cnn", backbone="resnet18")
     noise = np.random.default_rng(5).integers(0, 256, (16, *config.image_size, 3), np.uint8)
     scores = model(tf.constant(noise), training=False)["scores"].numpy()
