@@ -59,6 +59,7 @@ def test_other_image_sizes_are_refused(value):
         ({"model": "baseline"}, "no branches for landmarks, attribute_grouping, branch_norm"),
         ({"output_stride": 12}, "expected 8, 16 or 32. Received: 12"),
         ({"backbone": "vgg16", "output_stride": 16}, "needs a ResNet"),
+        ({"warmup_epochs": 1, "schedule": "plateau"}, "needs schedule=cosine"),
         ({"warmup_epochs": 9, "epochs": 5, "schedule": "cosine"}, "fewer than the 5 epochs"),
         ({"num_devices": 2}, "needs strategy=mirrored"),
         ({"strategy": "mirrored", "xla": True}, "xla"),

@@ -23,6 +23,7 @@ CONFIG = TrainConfig(
     optimizer="sgd",
     learning_rate=0.01,
     schedule="plateau",
+    warmup_epochs=0.0,
 )  # 24 pictures: 3 steps an epoch, 12 in all
 
 pytestmark = pytest.mark.usefixtures("tiny_network")

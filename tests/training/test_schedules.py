@@ -59,11 +59,13 @@ def test_warmup_rises_to_the_learning_rate_and_ends_where_the_run_ends():
 
 
 def test_constant_rate_stays():
-    assert len(set(rates(TrainConfig(schedule="constant"), 5, 4))) == 1
+    assert len(set(rates(TrainConfig(schedule="constant", warmup_epochs=0.0), 5, 4))) == 1
 
 
 def test_weight_decay_spares_biases_and_normalisation():
-    config = TrainConfig(optimizer="sgd", learning_rate=0.5, weight_decay=0.1, schedule="constant")
+    config = TrainConfig(
+        optimizer="sgd", learning_rate=0.5, weight_decay=0.1, schedule="constant", warmup_epochs=0.0
+    )
     optimizer = create_optimizer(config, 5, num_replicas=1)
     names = ("kernel", "bias", "gamma", "beta")
     variables = [keras.Variable([1.0], name=name) for name in names]
@@ -79,6 +81,7 @@ def test_gradients_longer_than_the_clip_norm_are_shortened():
         momentum=0.0,
         gradient_clip_norm=1.0,
         schedule="constant",
+        warmup_epochs=0.0,
     )
     optimizer = create_optimizer(config, 5, num_replicas=1)
     variables = [keras.Variable([0.0]), keras.Variable([0.0])]

@@ -118,7 +118,7 @@ class TrainConfig:
     plateau_patience: int = _option(
         4, "validations without a lower loss before plateau divides the rate", minimum=1
     )
-    warmup_epochs: float = _option(0.25, "epochs of linear warm-up of cosine", minimum=0)
+    warmup_epochs: float = _option(0.25, "epochs of linear warm-up before cosine", minimum=0)
 
     # Input
     train_split: str = _option("train", "split to train on")
@@ -178,7 +178,9 @@ class TrainConfig:
             yield f"output_stride: expected 8, 16 or 32. Received: {self.output_stride}"
         if self.backbone == "vgg16" and self.output_stride != 32:
             yield f"output_stride={self.output_stride} needs a ResNet backbone; vgg16 has 32 alone"
-        if self.schedule == "cosine" and self.warmup_epochs >= self.epochs:
+        if self.warmup_epochs and self.schedule != "cosine":
+            yield f"warmup_epochs={self.warmup_epochs} needs schedule=cosine, not {self.schedule}"
+        if self.warmup_epochs >= self.epochs:
             yield (
                 f"warmup_epochs={self.warmup_epochs} must be fewer than the {self.epochs} epochs"
             )
