@@ -2,8 +2,12 @@ import pytest
 
 from tfac.attributes import (
     ATTRIBUTES,
+    MCNN_AUX_GROUPS,
     OBJECTIVE_ATTRIBUTES,
+    PART_GROUPS,
+    PS_MCNN_GROUPS,
     SUBJECTIVE_ATTRIBUTES,
+    assign_groups,
     attribute_indices,
 )
 from tfac.errors import ConfigError
@@ -27,3 +31,29 @@ def test_indices_follow_the_names():
 def test_unknown_names_are_refused():
     with pytest.raises(ConfigError, match="unknown attribute names.*Received: Tall"):
         attribute_indices(["Male", "Tall"])
+
+
+@pytest.mark.parametrize(
+    ("groups", "sizes"),
+    [
+        (PART_GROUPS, [5, 2, 8, 3, 8, 3, 3, 8]),
+        (MCNN_AUX_GROUPS, [1, 2, 4, 5, 6, 13, 5, 2, 2]),  # sizes in public code for both papers
+        (PS_MCNN_GROUPS, [13, 6, 9, 12]),
+    ],
+)
+def test_groups_hold_every_attribute_once(groups, sizes):
+    members = [name for group in groups.values() for name in group]
+    assert sorted(members) == sorted(ATTRIBUTES)
+    assert [len(group) for group in groups.values()] == sizes
+
+
+def test_attributes_find_their_groups_and_empty_groups_go():
+    groups = {"mouth": ("Smiling",), "nose": ("Big_Nose",), "eyes": ("Eyeglasses", "Narrow_Eyes")}
+    names, indices = assign_groups(groups, ("Narrow_Eyes", "Smiling", "Eyeglasses"))
+    assert names == ("mouth", "eyes")
+    assert indices == (1, 0, 1)
+
+
+def test_attributes_in_two_groups_are_refused():
+    with pytest.raises(ConfigError, match="expected Smiling in exactly one group.*a, b"):
+        assign_groups({"a": ("Smiling",), "b": ("Smiling",)}, ("Smiling",))

@@ -5,9 +5,15 @@ References:
     Mao et al., "Deep Multi-task Multi-label CNN for Effective Facial Attribute Classification",
     section 3.2.1 (objective and subjective groups, 22 and 18 attributes). The paper's own list is a
     picture; this reading keeps every attribute that its text fixes.
+    Chen et al., "Improving Facial Attribute Recognition by Group and Graph Learning" (MGG-Net),
+    section 4 (eight part groups). The paper names the parts and not which attributes they hold.
+    Hand and Chellappa, "Attributes for Improved Attributes", AAAI 2017 (MCNN-AUX, nine groups), and
+    Cao et al., "Partially Shared Multi-task Convolutional Neural Network with Local Constraint for
+    Face Attribute Learning", CVPR 2018 (PS-MCNN, four groups): as public reimplementations have
+    them, not checked against the papers' own tables.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from tfac.errors import ConfigError
 
@@ -78,6 +84,180 @@ SUBJECTIVE_ATTRIBUTES: tuple[str, ...] = (
 OBJECTIVE_ATTRIBUTES: tuple[str, ...] = tuple(
     name for name in ATTRIBUTES if name not in SUBJECTIVE_ATTRIBUTES
 )
+
+PART_GROUPS: dict[str, tuple[str, ...]] = {
+    "eyes": (
+        "Arched_Eyebrows",
+        "Bags_Under_Eyes",
+        "Bushy_Eyebrows",
+        "Eyeglasses",
+        "Narrow_Eyes",
+    ),
+    "nose": ("Big_Nose", "Pointy_Nose"),
+    "mouth": (
+        "5_o_Clock_Shadow",
+        "Big_Lips",
+        "Goatee",
+        "Mouth_Slightly_Open",
+        "Mustache",
+        "No_Beard",
+        "Smiling",
+        "Wearing_Lipstick",
+    ),
+    "hairline": ("Bald", "Bangs", "Receding_Hairline"),
+    "around_head": (
+        "Black_Hair",
+        "Blond_Hair",
+        "Brown_Hair",
+        "Gray_Hair",
+        "Straight_Hair",
+        "Wavy_Hair",
+        "Wearing_Earrings",
+        "Wearing_Hat",
+    ),
+    "neck": ("Double_Chin", "Wearing_Necklace", "Wearing_Necktie"),
+    "middle_face": ("High_Cheekbones", "Rosy_Cheeks", "Sideburns"),
+    "whole_face": (
+        "Attractive",
+        "Blurry",
+        "Chubby",
+        "Heavy_Makeup",
+        "Male",
+        "Oval_Face",
+        "Pale_Skin",
+        "Young",
+    ),
+}
+
+MCNN_AUX_GROUPS: dict[str, tuple[str, ...]] = {
+    "gender": ("Male",),
+    "nose": ("Big_Nose", "Pointy_Nose"),
+    "mouth": ("Big_Lips", "Mouth_Slightly_Open", "Smiling", "Wearing_Lipstick"),
+    "eyes": (
+        "Arched_Eyebrows",
+        "Bags_Under_Eyes",
+        "Bushy_Eyebrows",
+        "Eyeglasses",
+        "Narrow_Eyes",
+    ),
+    "face": (
+        "Attractive",
+        "Blurry",
+        "Heavy_Makeup",
+        "Oval_Face",
+        "Pale_Skin",
+        "Young",
+    ),
+    "around_head": (
+        "Bald",
+        "Bangs",
+        "Black_Hair",
+        "Blond_Hair",
+        "Brown_Hair",
+        "Gray_Hair",
+        "Receding_Hairline",
+        "Straight_Hair",
+        "Wavy_Hair",
+        "Wearing_Earrings",
+        "Wearing_Hat",
+        "Wearing_Necklace",
+        "Wearing_Necktie",
+    ),
+    "facial_hair": (
+        "5_o_Clock_Shadow",
+        "Goatee",
+        "Mustache",
+        "No_Beard",
+        "Sideburns",
+    ),
+    "cheeks": ("High_Cheekbones", "Rosy_Cheeks"),
+    "fat": ("Chubby", "Double_Chin"),
+}
+
+PS_MCNN_GROUPS: dict[str, tuple[str, ...]] = {
+    "upper": (
+        "Arched_Eyebrows",
+        "Bags_Under_Eyes",
+        "Bald",
+        "Bangs",
+        "Black_Hair",
+        "Blond_Hair",
+        "Brown_Hair",
+        "Bushy_Eyebrows",
+        "Eyeglasses",
+        "Gray_Hair",
+        "Narrow_Eyes",
+        "Receding_Hairline",
+        "Wearing_Hat",
+    ),
+    "middle": (
+        "Big_Nose",
+        "High_Cheekbones",
+        "Pointy_Nose",
+        "Rosy_Cheeks",
+        "Sideburns",
+        "Wearing_Earrings",
+    ),
+    "lower": (
+        "Big_Lips",
+        "Double_Chin",
+        "Goatee",
+        "Mouth_Slightly_Open",
+        "Mustache",
+        "No_Beard",
+        "Wearing_Lipstick",
+        "Wearing_Necklace",
+        "Wearing_Necktie",
+    ),
+    "whole": (
+        "5_o_Clock_Shadow",
+        "Attractive",
+        "Blurry",
+        "Chubby",
+        "Heavy_Makeup",
+        "Male",
+        "Oval_Face",
+        "Pale_Skin",
+        "Smiling",
+        "Straight_Hair",
+        "Wavy_Hair",
+        "Young",
+    ),
+}
+
+
+def assign_groups(
+    groups: Mapping[str, Sequence[str]], attributes: Sequence[str]
+) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """Says which group each attribute is in.
+
+    Args:
+        groups: attribute names by group name. Names that are not among `attributes` are left out,
+            and so are groups left empty.
+        attributes: the attributes to find groups for, A of them.
+
+    Returns:
+        The names of the groups that hold attributes, G of them in the order of `groups`, and for
+        each of the A attributes the position of its group among those.
+
+    Raises:
+        ConfigError: an attribute is not in exactly one group.
+    """
+    for attribute in attributes:
+        found = [name for name, members in groups.items() if attribute in members]
+        if len(found) != 1:
+            raise ConfigError(
+                f"groups: expected {attribute} in exactly one group. "
+                f"Received: {', '.join(found) or 'none'}"
+            )
+    names = tuple(
+        name for name, members in groups.items() if not set(members).isdisjoint(attributes)
+    )
+    indices = tuple(
+        next(i for i, name in enumerate(names) if attribute in groups[name])
+        for attribute in attributes
+    )
+    return names, indices
 
 
 def attribute_indices(names: Sequence[str], attributes: Sequence[str] = ATTRIBUTES) -> list[int]:

@@ -2,13 +2,20 @@ import numpy as np
 import pytest
 
 from tfac.errors import ConfigError
-from tfac.models import BACKBONES, create_backbone, create_model, load_backbone_weights
+from tfac.models import (
+    BACKBONES,
+    create_backbone,
+    create_feature_extractor,
+    create_model,
+    load_backbone_weights,
+)
 
 IMAGES = np.random.default_rng(0).normal(size=(1, 64, 64, 3)).astype(np.float32)
 
 
 @pytest.mark.parametrize(
-    ("name", "channels"), [("resnet18", 512), ("resnet34", 512), ("resnet50", 2048), ("vgg16", 512)]
+    ("name", "channels"),
+    [("resnet18", 512), ("resnet34", 512), ("resnet50", 2048), ("vgg16", 512), ("alexnet", 256)],
 )
 @pytest.mark.slow
 def test_last_map_has_stride_32(name, channels):
@@ -21,6 +28,28 @@ def test_output_stride_changes_the_map_and_not_the_weights(output_stride, side):
     backbone = create_backbone("resnet18", output_stride)
     assert backbone(IMAGES).shape == (1, side, side, 512)
     assert backbone.count_params() == 11_186_112
+
+
+@pytest.mark.parametrize(
+    ("name", "output_stride", "expected"),
+    [
+        ("resnet18", 32, {"P3": (8, 8, 128), "P4": (4, 4, 256), "P5": (2, 2, 512)}),
+        ("resnet18", 16, {"P3": (8, 8, 128), "P4": (4, 4, 256), "P5": (4, 4, 512)}),
+        ("resnet18", 8, {"P3": (8, 8, 128), "P4": (8, 8, 256), "P5": (8, 8, 512)}),
+        ("vgg16", 32, {"P3": (8, 8, 256), "P4": (4, 4, 512), "P5": (2, 2, 512)}),
+        ("alexnet", 32, {"P3": (4, 4, 384), "P4": (4, 4, 256), "P5": (2, 2, 256)}),
+    ],
+)
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+def test_levels_end_the_backbones_blocks(name, output_stride, expected, policy):
+    backbone = create_backbone(name, output_stride, dtype=policy)
+    extractor = create_feature_extractor(backbone)
+    feature_maps = extractor(IMAGES)
+    assert {level: tuple(m.shape[1:]) for level, m in feature_maps.items()} == expected
+    np.testing.assert_array_equal(
+        np.array(feature_maps["P5"], np.float32), np.array(backbone(IMAGES), np.float32)
+    )
+    assert [id(v) for v in extractor.variables] == [id(v) for v in backbone.variables]
 
 
 def test_weights_from_a_local_file(tmp_path):
@@ -49,9 +78,19 @@ def test_missing_weights_are_refused():
         create_model("baseline", backbone="resnet18", backbone_weights="nowhere.weights.h5")
 
 
+def test_imagenet_weights_that_nobody_publishes_are_refused():
+    with pytest.raises(ConfigError, match="no ImageNet weights for alexnet, only for resnet18"):
+        create_model("baseline", backbone="alexnet", backbone_weights="imagenet")
+
+
 @pytest.mark.parametrize(
     ("name", "output_stride", "message"),
-    [("alexnet", 32, "backbone: expected"), ("resnet18", 4, "output_stride"), ("vgg16", 16, "32")],
+    [
+        ("lenet", 32, "backbone: expected"),
+        ("resnet18", 4, "output_stride"),
+        ("vgg16", 16, "32"),
+        ("alexnet", 16, "32"),
+    ],
 )
 def test_unknown_backbones_and_strides_are_refused(name, output_stride, message):
     with pytest.raises(ConfigError, match=message):

@@ -3,21 +3,39 @@
 import keras
 
 from tfac.errors import ConfigError
-from tfac.models.backbones import BACKBONES, create_backbone, load_backbone_weights
+from tfac.models.backbones import (
+    BACKBONES,
+    create_backbone,
+    create_feature_extractor,
+    load_backbone_weights,
+)
 from tfac.models.baseline import Baseline
 from tfac.models.dmm_cnn import DMMCNN
+from tfac.models.mcnn_aux import MCNNAUX
+from tfac.models.mgg_net import MGGNet
+from tfac.models.ps_mcnn import PSMCNN
 
 __all__ = [
     "BACKBONES",
     "DMMCNN",
+    "MCNNAUX",
     "MODELS",
+    "PSMCNN",
     "Baseline",
+    "MGGNet",
     "create_backbone",
+    "create_feature_extractor",
     "create_model",
     "load_backbone_weights",
 ]
 
-MODELS = {"dmm_cnn": DMMCNN, "baseline": Baseline}
+MODELS = {
+    "dmm_cnn": DMMCNN,
+    "mgg_net": MGGNet,
+    "baseline": Baseline,
+    "mcnn_aux": MCNNAUX,
+    "ps_mcnn": PSMCNN,
+}
 
 
 def create_model(name: str, backbone_weights: str | None = None, **arguments) -> keras.Model:
@@ -25,16 +43,19 @@ def create_model(name: str, backbone_weights: str | None = None, **arguments) ->
 
     Args:
         name: one of `MODELS`.
-        backbone_weights: see `load_backbone_weights`; None starts from random weights.
+        backbone_weights: see `load_backbone_weights`; None starts from random weights. MCNN-AUX and
+            PS-MCNN have no backbone.
         **arguments: the model's own arguments.
 
     Raises:
-        ConfigError: an unknown name, or weights that do not fit.
+        ConfigError: an unknown name, or weights that do not fit or have no backbone to go to.
     """
     if name not in MODELS:
         raise ConfigError(f"model: expected one of {', '.join(MODELS)}. Received: {name}")
     model = MODELS[name](**arguments)
     model.build((None, None, None, 3))
     if backbone_weights:
+        if not hasattr(model, "backbone"):
+            raise ConfigError(f"backbone_weights: {name} has no backbone to load them into")
         load_backbone_weights(model.backbone, backbone_weights)
     return model

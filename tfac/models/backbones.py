@@ -1,4 +1,4 @@
-"""Backbones by name, from KerasHub, and where their weights come from."""
+"""Backbones by name, their levels, and where their weights come from."""
 
 import warnings
 from pathlib import Path
@@ -7,6 +7,7 @@ import keras
 import keras_hub
 
 from tfac.errors import ConfigError
+from tfac.models.alexnet import create_alexnet
 
 _RESNETS = {
     "resnet18": ("basic_block", (2, 2, 2, 2)),
@@ -19,7 +20,13 @@ _PRESETS = {
     "resnet50": "resnet_50_imagenet",
     "vgg16": "vgg_16_imagenet",
 }
-BACKBONES: tuple[str, ...] = (*_RESNETS, "vgg16")
+# The layers that end the blocks 3, 4 and 5; KerasHub's ResNets name theirs themselves.
+_LEVEL_LAYERS = {
+    "vgg16": {"P3": "block3_pool", "P4": "block4_pool", "P5": "block5_pool"},
+    "alexnet": {"P3": "block3_conv", "P4": "block4_conv", "P5": "block5_pool"},
+}
+BACKBONES: tuple[str, ...] = (*_RESNETS, "vgg16", "alexnet")
+FEATURE_LEVELS = ("P3", "P4", "P5")
 OUTPUT_STRIDES = (8, 16, 32)
 
 
@@ -45,6 +52,8 @@ def create_backbone(name: str, output_stride: int = 32, dtype=None) -> keras.Mod
         )
     if name == "vgg16":
         return _create_vgg16(dtype)
+    if name == "alexnet":
+        return create_alexnet(dtype)
     block_type, blocks = _RESNETS[name]
     halved = OUTPUT_STRIDES.index(output_stride)  # stages 3 and 4 that keep their stride of 2
     return keras_hub.models.ResNetBackbone(
@@ -76,6 +85,25 @@ def _create_vgg16(dtype) -> keras.Model:
         keras.config.set_dtype_policy(policy)
 
 
+def create_feature_extractor(backbone: keras.Model) -> keras.Model:
+    """Returns a model from images [B, H, W, 3] to the maps that end the backbone's blocks 3 to 5.
+
+    The answer is ``{"P3": [B, h, w, C], "P4": ..., "P5": ...}``; "P5" is the backbone's own output.
+    ResNet's blocks are the paper's conv3_x to conv5_x, VGG's end in their pooling, AlexNet's are
+    the third, the fourth, and the fifth convolution with its pooling. At the published stride of 32
+    the three have strides 8, 16 and 32; AlexNet's have 16, 16 and 32.
+
+    Args:
+        backbone: made by `create_backbone`; the two share their layers and weights.
+    """
+    if backbone.name in _RESNETS:
+        maps = {level: backbone.pyramid_outputs[level] for level in FEATURE_LEVELS}
+    else:
+        layers = _LEVEL_LAYERS[backbone.name]
+        maps = {level: backbone.get_layer(name).output for level, name in layers.items()}
+    return keras.Model(backbone.input, maps, name=f"{backbone.name}_levels")
+
+
 def load_backbone_weights(backbone: keras.Model, source: str) -> None:
     """Loads weights into a backbone made by `create_backbone`.
 
@@ -86,9 +114,15 @@ def load_backbone_weights(backbone: keras.Model, source: str) -> None:
             holding a KerasHub preset.
 
     Raises:
-        ConfigError: there is no such file or folder, or its weights do not fit the backbone.
+        ConfigError: there is no such file, folder or preset, or its weights do not fit the
+            backbone.
     """
     path = Path(source)
+    if source == "imagenet" and backbone.name not in _PRESETS:
+        raise ConfigError(
+            f"backbone_weights: there are no ImageNet weights for {backbone.name}, only for "
+            f"{', '.join(_PRESETS)}"
+        )
     try:
         if source == "imagenet":
             _copy_preset(backbone, _PRESETS[backbone.name])
