@@ -1,13 +1,26 @@
-# Two commands: `make demo` and `make test`. Both set everything up in .venv first.
+# `make demo`, `make test` and `make experiments` set everything up in .venv first.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test lint quick clean
+EXPERIMENTS ?= all
+SEEDS ?= 1
+SYNTHETIC := runs/synthetic
+
+.PHONY: demo experiments test lint quick clean
 
 demo: $(INSTALLED)
 	@$(BIN)/python -m tfac.cli.demo
+
+# Every experiment of both papers by the small protocol on synthetic faces: some 3 hours a seed on
+# 2 cores. May be stopped and gone on with. Fewer: make experiments EXPERIMENTS=dmm_table1,mgg_net
+experiments: $(INSTALLED)
+	@$(BIN)/python -m tfac.cli.prepare --dataset=synthetic_faces --data_dir=$(SYNTHETIC)/data \
+	  --synthetic_image_size=64 --synthetic_train_count=3000 \
+	  --synthetic_validation_count=600 --synthetic_test_count=1000
+	@$(BIN)/python -m tfac.cli.experiment --experiment=$(EXPERIMENTS) --protocol=small \
+	  --seeds=$(SEEDS) --data_dir=$(SYNTHETIC)/data --output_dir=$(SYNTHETIC)
 
 test: lint
 	$(BIN)/python -m pytest

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
-PROGRAMS = ("prepare", "train", "evaluate", "export", "predict")
+PROGRAMS = ("prepare", "train", "evaluate", "export", "predict", "experiment")
 
 setup(
     name="tfac",

@@ -20,7 +20,7 @@ ALLOWED = {
     "data": FOUNDATION,
     "evaluation": {"data", *FOUNDATION},
     "training": {"data", "evaluation", "losses", "models", *FOUNDATION},
-    "experiments": {"training"},
+    "experiments": {"data", "evaluation", "training", *FOUNDATION},
 }
 
 

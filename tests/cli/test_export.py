@@ -1,4 +1,3 @@
-import dataclasses
 import subprocess
 import sys
 
@@ -13,12 +12,12 @@ pytestmark = pytest.mark.slow  # trains, and runs programs
 @pytest.fixture(scope="module")
 def workdir(tiny_records, tmp_path_factory):
     """A run of one epoch."""
-    from tfac.experiments.baseline_celeba import CONFIG
+    from tfac.training.config import TrainConfig
     from tfac.training.run import run_training
 
     path = tmp_path_factory.mktemp("runs") / "baseline"
-    config = dataclasses.replace(
-        CONFIG,
+    config = TrainConfig(
+        model="baseline",
         backbone="resnet18",
         image_size=(48, 40),
         epochs=1,

@@ -1,3 +1,4 @@
+import json
 import os
 import signal
 import subprocess
@@ -6,7 +7,7 @@ import time
 
 import pytest
 
-from tfac.cli.train import DEFAULT_EXPERIMENTS, EXPERIMENTS
+from tfac.experiments.registry import get_config
 from tfac.training.config import TrainConfig
 
 SMALL = ["--backbone=resnet18", "--image_size=32", "--batch_size=8", "--epochs=3"]
@@ -27,15 +28,34 @@ def test_help_gives_every_option_with_its_range():
     assert "at least 0, below 1" in result.stdout
 
 
-def test_experiments_are_complete():
-    import importlib
+PROGRAM = """
+import json, sys
+from absl import flags
+from tfac.cli import train
+flags.FLAGS([*sys.argv, "--data_dir=d", "--workdir=w"])
+print(json.dumps(train.config_from_flags().to_dict()))
+"""
 
-    assert set(DEFAULT_EXPERIMENTS.values()) <= set(EXPERIMENTS)
-    for name in EXPERIMENTS:
-        module = importlib.import_module(f"tfac.experiments.{name}")
-        assert isinstance(module.CONFIG, TrainConfig)
-        for part in ("Paper:", "Command:", f"--experiment={name}", "Expected:"):
-            assert part in module.__doc__, (name, part)
+
+@pytest.mark.parametrize(
+    ("arguments", "options"),
+    [
+        ([], {}),
+        (["--model=baseline"], {"model": "baseline"}),
+        (["--model=mgg_net"], {"model": "mgg_net", "backbone": "resnet18"}),
+        (["--experiment=dmm_fac", "--protocol=small"], ["dmm_fac", "small", {}]),
+        (
+            ["--experiment=mgg_net", "--protocol=demo", "--epochs=9", "--image_size=48x40"],
+            ["mgg_net", "demo", {"epochs": 9, "image_size": "48x40"}],
+        ),
+    ],
+)
+def test_flags_stand_before_the_experiment_and_its_protocol(arguments, options):
+    answer = subprocess.run(
+        [sys.executable, "-c", PROGRAM, *arguments], capture_output=True, text=True, check=True
+    )
+    config = TrainConfig(**options) if isinstance(options, dict) else get_config(*options)
+    assert json.loads(answer.stdout) == config.to_dict()
 
 
 @pytest.mark.parametrize(
@@ -46,7 +66,16 @@ def test_experiments_are_complete():
         (["--data_dir=d", "--workdir=w", "--epochs=many"], 2, "epochs"),
         (["--data_dir=d", "--workdir=w", "--epochs=0"], 1, "epochs: expected at least 1"),
         (["--data_dir=d", "--workdir=w", "stray"], 1, "expected flags alone. Received: stray"),
-        (["--data_dir=d", "--workdir=w", "--model=baseline", "--landmarks"], 1, "no branches for"),
+        (
+            ["--data_dir=d", "--workdir=w", "--model=baseline", "--nolandmarks"],
+            1,
+            "landmarks=False means something to model=dmm_cnn alone",
+        ),
+        (
+            ["--data_dir=d", "--workdir=w", "--experiment=dmm_dw_fix"],
+            1,
+            "protocol=from_scratch does not have experiment=dmm_dw_fix",
+        ),
     ],
 )
 def test_flag_errors_are_one_clear_line(arguments, status, message):

@@ -39,6 +39,24 @@ def test_score_zero_is_even_odds(name):
     assert float(get_attribute_loss(name).probabilities(np.zeros((1, 1), "float32"))[0, 0]) == 0.5
 
 
+@pytest.mark.parametrize("name", ATTRIBUTE_LOSSES)
+def test_class_weights_multiply_the_loss_of_their_class(name):
+    rng = np.random.default_rng(8)
+    labels = (rng.uniform(size=(5, 2)) < 0.5).astype(np.float32)
+    scores = rng.normal(size=(5, 2)).astype(np.float32)
+    class_weights = np.array([[1.0, 3.0], [0.25, 1.0]], np.float32)
+    plain = np.asarray(get_attribute_loss(name).per_element(labels, scores))
+    loss = get_attribute_loss(name, class_weights)
+    weighted = np.asarray(loss.per_element(labels, scores))
+    for i in range(5):
+        for j in range(2):
+            expected = plain[i, j] * class_weights[j, int(labels[i, j])]
+            assert weighted[i, j] == pytest.approx(expected, rel=1e-6)
+    np.testing.assert_array_equal(
+        loss.probabilities(scores), get_attribute_loss(name).probabilities(scores)
+    )
+
+
 def test_unknown_loss_is_refused():
     with pytest.raises(ConfigError, match="attribute_loss: expected one of"):
         get_attribute_loss("hinge")

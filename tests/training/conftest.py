@@ -12,8 +12,9 @@ class TinyNetwork(keras.Model):
     def __init__(self, num_attributes=40, num_landmarks=72, dropout=0.2, dtype=None):
         super().__init__(dtype=dtype, autocast=False)
         self.num_landmarks = num_landmarks
-        self.hidden = keras.layers.Dense(16, activation="relu", dtype=self.dtype_policy)
-        self.normalization = keras.layers.BatchNormalization(dtype=self.dtype_policy)
+        hidden = keras.layers.Dense(16, activation="relu", dtype=self.dtype_policy)
+        normalization = keras.layers.BatchNormalization(dtype=self.dtype_policy)
+        self.backbone = keras.Sequential([hidden, normalization])
         self.dropout = keras.layers.Dropout(dropout)
         self.attribute_head = keras.layers.Dense(num_attributes, dtype="float32")
         if num_landmarks:
@@ -21,7 +22,7 @@ class TinyNetwork(keras.Model):
 
     def call(self, images, training=False):
         features = ops.mean(ops.cast(images, "float32") / 255.0, axis=(1, 2))  # [B, 3]
-        features = self.normalization(self.hidden(features), training=training)
+        features = self.backbone(features, training=training)
         features = self.dropout(features, training=training)
         outputs = {"scores": self.attribute_head(features)}
         if self.num_landmarks:
@@ -30,18 +31,54 @@ class TinyNetwork(keras.Model):
         return outputs
 
 
+class TwoTermNetwork(TinyNetwork):
+    """A `TinyNetwork` with a second loss term, masks of two groups and an affinity."""
+
+    group_names = ("left", "right")
+
+    def __init__(self, num_attributes=40, **options):
+        super().__init__(num_attributes, num_landmarks=0, **options)
+        self.base_head = keras.layers.Dense(num_attributes, dtype="float32")
+
+    def call(self, images, training=False, explain=False):
+        outputs = super().call(images, training=training)
+        colour = ops.mean(ops.cast(images, "float32") / 255.0, axis=(1, 2))
+        outputs["base_scores"] = self.base_head(colour)
+        if explain:
+            grey = ops.mean(ops.cast(images[:, ::4, ::4], "float32"), axis=-1, keepdims=True)
+            outputs["P3_attention_mask"] = ops.concatenate([grey, 0 * grey], axis=-1)
+            outputs["P3_affinity"] = ops.tile([[[0.0, 1.0], [1.0, 0.0]]], (len(images), 1, 1))
+        return outputs
+
+
+def _train_this_network(monkeypatch, create):
+    def build(config, attributes, scheme, backbone_weights=None):
+        model = create(config, attributes, scheme)
+        model(ops.zeros((1, 4, 4, 3)))
+        return model
+
+    monkeypatch.setattr("tfac.training.run.create_network", build)
+    monkeypatch.setattr("tfac.training.workdir.create_network", build)
+
+
 @pytest.fixture
 def tiny_network(monkeypatch):
     """Runs train a `TinyNetwork` in place of what their config names."""
 
-    def create(config, attributes, scheme, backbone_weights=None):
+    def create(config, attributes, scheme):
         landmarks = scheme.num_landmarks if config.landmarks else 0
-        model = TinyNetwork(len(attributes), landmarks, dtype=config.precision)
-        model(ops.zeros((1, 4, 4, 3)))
-        return model
+        return TinyNetwork(len(attributes), landmarks, dtype=config.precision)
 
-    monkeypatch.setattr("tfac.training.run.create_network", create)
-    monkeypatch.setattr("tfac.training.workdir.create_network", create)
+    _train_this_network(monkeypatch, create)
     # Drawing takes longer than training so small a network; test_sample_pictures.py draws.
     blank = np.zeros((4, 4, 3), np.uint8)
     monkeypatch.setattr("tfac.training.monitor.draw_samples", lambda *arguments: blank)
+
+
+@pytest.fixture
+def two_term_network(tiny_network, monkeypatch):
+    """Runs train a `TwoTermNetwork`."""
+    _train_this_network(
+        monkeypatch,
+        lambda config, attributes, scheme: TwoTermNetwork(len(attributes), dtype=config.precision),
+    )

@@ -1,6 +1,6 @@
 from PIL import Image
 
-from tfac.training.curves import _read_series, draw_curves
+from tfac.training.curves import draw_curves, read_series
 from tfac.training.summaries import Summaries
 
 
@@ -22,5 +22,5 @@ def test_of_a_step_gone_over_again_the_last_value_counts(tmp_path):
         summaries = Summaries(tmp_path)
         summaries.write_scalars(5, {"validation/mean_loss": value})
         summaries.flush()
-    steps, values = _read_series(tmp_path)["validation/mean_loss"]
+    steps, values = read_series(tmp_path)["validation/mean_loss"]
     assert steps.tolist() == [5] and values.tolist() == [2.0]

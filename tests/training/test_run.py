@@ -1,5 +1,7 @@
 import dataclasses
+import functools
 import json
+import shutil
 import signal
 
 import keras
@@ -11,6 +13,7 @@ from tfac.errors import ConfigError, DataError, TrainingError
 from tfac.training.config import TrainConfig
 from tfac.training.interruption import Interrupted
 from tfac.training.run import run_training
+from tfac.training.weighting import AdaptiveWeighting
 from tfac.training.workdir import load_trained_model
 
 CONFIG = TrainConfig(
@@ -39,6 +42,8 @@ def contents(state):
         *state.model.variables,
         *state.optimizer.variables,
         *state.weighting.variables,
+        *state.weighting.learnt_variables,
+        state.weighting.attribute_weights,
         *state.plateau.variables,
         state.thresholds,
         state.step,
@@ -88,6 +93,13 @@ class KillAt(keras.callbacks.Callback):
             raise Killed
 
 
+@pytest.fixture
+def short_intervals(monkeypatch):
+    """Adaptive Weighting changes its weights every two steps from step 4 on."""
+    short = functools.partial(AdaptiveWeighting, interval=2)
+    monkeypatch.setattr("tfac.training.weighting.AdaptiveWeighting", short)
+
+
 @pytest.mark.parametrize(
     "options",
     [
@@ -96,18 +108,26 @@ class KillAt(keras.callbacks.Callback):
             {"precision": "mixed_float16", "schedule": "cosine", "optimizer": "adamw"},
             marks=pytest.mark.slow,
         ),
+        {"weighting": "aw", "class_balance": "majority"},
+        pytest.param(
+            {"weighting": "dwa", "epochs": 3, "class_balance": "positive"}, marks=pytest.mark.slow
+        ),
+        pytest.param({"weighting": "uncertainty"}, marks=pytest.mark.slow),
+        pytest.param({"weighting": "gradnorm"}, marks=pytest.mark.slow),
     ],
 )
-def test_resumed_run_equals_an_uninterrupted_one(tiny_records, tmp_path, options):
-    config = dataclasses.replace(CONFIG, epochs=2, plateau_patience=1, shift=0.1, **options)
+def test_resumed_run_equals_an_uninterrupted_one(tiny_records, tmp_path, short_intervals, options):
+    options = {"epochs": 2, "plateau_patience": 1, "shift": 0.1, **options}
+    config = dataclasses.replace(CONFIG, **options)
     whole = run(tiny_records, tmp_path / "whole", config)
     # After step 2; in step 5, losing steps 4 and 5; at the end of the last step.
     for stop in (SignalAt(step=2), KillAt(step=3), SignalAt(step=3)):
         with pytest.raises((Interrupted, Killed)):
             run(tiny_records, tmp_path / "stopped", config, callbacks=[stop])
     resumed = run(tiny_records, tmp_path / "stopped", config)
-    assert int(resumed.step) == 6
+    assert int(resumed.step) == 3 * config.epochs
     assert_same(whole, resumed)
+    assert np.std(keras.ops.convert_to_numpy(resumed.weighting.attribute_weights)) > 0
 
 
 def test_stop_asked_for_in_validation_does_not_wait_for_its_end(tiny_records, tmp_path):
@@ -270,3 +290,131 @@ def test_landmark_branch_without_landmarks_is_refused(tiny_records, tmp_path, mo
     monkeypatch.setattr(run_module, "evaluation_dataset", without_landmarks)
     with pytest.raises(ConfigError, match="no picture of split validation has landmarks"):
         run(tiny_records, tmp_path)
+
+
+def read_tensorboard(workdir):
+    """Tags of scalars with their values, and tags of pictures."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(workdir / "tensorboard"), size_guidance={"tensors": 0})
+    events.Reload()
+    values = {}
+    for tag in events.Tags()["tensors"]:
+        arrays = [tf.make_ndarray(event.tensor_proto) for event in events.Tensors(tag)]
+        values[tag] = [array.item() for array in arrays if array.size == 1]
+    return values
+
+
+@pytest.mark.parametrize(
+    ("weighting", "balance"),
+    [
+        ("uniform", "majority"),
+        ("dynamic_mean_one", "none"),
+        ("dwa", "positive"),
+        ("aw", "none"),
+        ("uncertainty", "positive"),
+        ("gradnorm", "majority"),
+    ],
+)
+def test_weightings_go_with_class_balance_and_further_loss_terms(
+    tiny_records, tmp_path, two_term_network, short_intervals, weighting, balance
+):
+    config = dataclasses.replace(
+        CONFIG, weighting=weighting, class_balance=balance, epochs=3, landmarks=False
+    )
+    state = run(tiny_records, tmp_path, config)
+    weights = keras.ops.convert_to_numpy(state.weighting.attribute_weights)
+    assert np.isfinite(weights).all() and (weights >= 0).all()
+    assert (weights.std() > 0) == (weighting != "uniform")
+    assert (tmp_path / "label_counts.json").exists() == (balance != "none")
+    values = read_tensorboard(tmp_path)
+    assert values["training/base_loss"][0] > 0
+    assert values["attribute_weights/Young"][-1] == weights[39]
+
+
+def test_class_balance_changes_training_and_validation_losses(tiny_records, tmp_path):
+    found = {}
+    for balance in ("none", "majority"):
+        config = dataclasses.replace(CONFIG, epochs=1, class_balance=balance)
+        run(tiny_records, tmp_path / balance, config)
+        values = read_tensorboard(tmp_path / balance)
+        found[balance] = values["training/mean_loss"][0], values["validation/mean_loss"][0]
+    assert found["majority"][0] < found["none"][0]
+    assert found["majority"][1] < found["none"][1]
+
+
+def test_masks_and_affinities_are_drawn_once_an_epoch(tiny_records, tmp_path, two_term_network):
+    config = dataclasses.replace(CONFIG, epochs=2, update_interval=1, landmarks=False)
+    run(tiny_records, tmp_path, config)
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(tmp_path / "tensorboard"), size_guidance={"tensors": 0})
+    events.Reload()
+    for tag in ("validation/attention_masks", "validation/affinity"):
+        assert [event.step for event in events.Tensors(tag)] == [0, 3, 6]
+
+
+def test_nan_in_a_further_loss_term_names_it(tiny_records, tmp_path, two_term_network):
+    class Break(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            self.model.base_head.bias.assign(self.model.base_head.bias * np.nan)
+
+    config = dataclasses.replace(CONFIG, landmarks=False)
+    with pytest.raises(TrainingError, match="at step 2, for base_scores, total"):
+        run(tiny_records, tmp_path, config, callbacks=[Break()])
+
+
+def test_training_split_can_stand_in_for_a_missing_validation_split(tiny_records, tmp_path):
+    config = dataclasses.replace(CONFIG, epochs=1, validation_split="train")
+    state = run(tiny_records, tmp_path, config)
+    assert int(state.step) == 3
+    assert state.thresholds.numpy().any()
+    assert np.std(state.weighting.attribute_weights.numpy()) > 0
+
+
+def test_fine_tuning_starts_from_weights_and_thresholds_alone(tiny_records, tmp_path):
+    first = run(tiny_records, tmp_path / "first", dataclasses.replace(CONFIG, epochs=1))
+    seen = {}
+
+    class Look(keras.callbacks.Callback):
+        def on_train_begin(self, logs=None):
+            seen["model"] = [v.numpy() for v in self.model.variables]
+
+    config = dataclasses.replace(
+        CONFIG,
+        epochs=1,
+        initial_workdir=str(tmp_path / "first"),
+        validation_split="train",
+        thresholds="fixed",
+        weighting="uniform",
+        optimizer="adamw",
+        seed=9,
+    )
+    second = run(tiny_records, tmp_path / "second", config, callbacks=[Look()])
+    for before, variable in zip(seen["model"], first.model.variables, strict=True):
+        np.testing.assert_array_equal(before, variable.numpy(), err_msg=variable.path)
+    np.testing.assert_array_equal(second.thresholds.numpy(), first.thresholds.numpy())
+    assert second.thresholds.numpy().any()
+    assert int(second.step) == 3 and int(second.optimizer.iterations) == 3
+    # Once it has a checkpoint of its own, the first run is not needed any more.
+    shutil.rmtree(tmp_path / "first")
+    assert_same(second, run(tiny_records, tmp_path / "second", config))
+
+
+def test_fine_tuning_another_network_is_refused_naming_what_differs(tiny_records, tmp_path):
+    run(tiny_records, tmp_path / "first", dataclasses.replace(CONFIG, epochs=1))
+    config = dataclasses.replace(
+        CONFIG,
+        initial_workdir=str(tmp_path / "first"),
+        attribute_grouping=False,
+        attribute_loss="squared_error",
+    )
+    with pytest.raises(
+        ConfigError,
+        match="attribute_grouping: True there, False here; attribute_loss: 'binary.* 'squared",
+    ):
+        run(tiny_records, tmp_path / "second", config)
+    assert not (tmp_path / "second").exists()
+    missing = dataclasses.replace(CONFIG, initial_workdir=str(tmp_path / "nowhere"))
+    with pytest.raises(DataError, match="nowhere.*missing"):
+        run(tiny_records, tmp_path / "second", missing)

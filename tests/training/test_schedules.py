@@ -45,6 +45,14 @@ def rates(config, steps_per_epoch, num_steps):
     return found
 
 
+def test_step_drops_to_a_tenth_after_whole_epochs():
+    config = TrainConfig(
+        schedule="step", drop_epoch=2, learning_rate=0.01, epochs=3, warmup_epochs=0.0
+    )
+    expected = [0.01] * 10 + [0.001] * 5
+    np.testing.assert_allclose(rates(config, 5, 15), expected, rtol=1e-5)
+
+
 def test_cosine_falls_to_zero_over_the_run():
     config = TrainConfig(schedule="cosine", learning_rate=0.4, epochs=2, warmup_epochs=0.0)
     expected = [0.4 * (1 + np.cos(np.pi * step / 10)) / 2 for step in range(11)]

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from tfac.losses import get_attribute_loss
-from tfac.training.step import joint_loss
+from tfac.training.step import create_loss_step, joint_loss
+from tfac.training.weighting import UniformWeighting
 
 
 @pytest.fixture
@@ -26,11 +27,13 @@ def batch_and_outputs():
 
 
 def losses_of(batch, outputs, attribute_weights, **options):
+    weighting = UniformWeighting(len(attribute_weights))
+    weighting.attribute_weights.assign(attribute_weights)
     losses = joint_loss(
         outputs,
         batch,
         attribute_loss=get_attribute_loss("squared_error"),
-        attribute_weights=np.asarray(attribute_weights, np.float32),
+        weighting=weighting,
         **{"beta": 0.5, "batch_size": 6, **options},
     )
     return {name: np.asarray(loss) for name, loss in losses.items()}
@@ -80,6 +83,41 @@ def test_without_a_landmark_branch_there_is_no_landmark_loss(batch_and_outputs):
     np.testing.assert_allclose(losses["total"], losses["attributes"].sum(), rtol=1e-6)
 
 
+def test_every_term_has_the_loss_of_the_answer(batch_and_outputs):
+    batch, outputs = batch_and_outputs
+    base_scores = outputs["scores"] + 1
+    weights = [0.5, 1.0, 2.0, 0.0, 3.0]
+    answer = losses_of(batch, {"scores": outputs["scores"]}, weights)
+    base = losses_of(batch, {"scores": base_scores}, weights)
+    both = losses_of(
+        batch, {"scores": outputs["scores"], "base_scores": base_scores, "mask": None}, weights
+    )
+    assert set(both) == {"total", "attributes", "base_scores"}
+    np.testing.assert_allclose(both["total"], answer["total"] + base["total"], rtol=1e-6)
+    np.testing.assert_array_equal(both["attributes"], answer["attributes"])
+    np.testing.assert_allclose(both["base_scores"], base["attributes"].mean(), rtol=1e-6)
+
+
+def test_loss_step_gives_sums_and_counts_of_annotated_pictures(batch_and_outputs):
+    import tensorflow as tf
+
+    batch, outputs = batch_and_outputs
+    loss_step = create_loss_step(
+        lambda images, training: {"scores": images},
+        get_attribute_loss("squared_error"),
+        tf.distribute.get_strategy(),
+    )
+    sums, counts = loss_step({**batch, "images": tf.constant(outputs["scores"])})
+    for j in range(5):
+        losses = [
+            (outputs["scores"][i, j] - (1 if batch["labels"][i, j] else -1)) ** 2
+            for i in range(6)
+            if batch["label_mask"][i, j]
+        ]
+        assert float(counts[j]) == len(losses)
+        assert float(sums[j]) == pytest.approx(sum(losses), rel=1e-5)
+
+
 # Without batch normalisation, whose statistics are those of a replica's own pictures, two devices
 # do what one does.
 MIRRORED = """
@@ -103,6 +141,7 @@ run.create_network = create
 config = TrainConfig(
     image_size=(16, 16), batch_size=8, epochs=2, update_interval=3, optimizer={optimizer!r},
     learning_rate=0.05, gradient_clip_norm=0.5, precision={precision!r},
+    weighting={weighting!r},
 )
 mirrored = dataclasses.replace(config, strategy="mirrored", num_devices=2)
 # Mirrored first: the CPU is cut into devices before TensorFlow starts.
@@ -110,7 +149,13 @@ states = [
     run.run_training(c, {data!r}, {workdir!r} + c.strategy, show_progress=False)
     for c in (mirrored, config)
 ]
-two, one = ([np.asarray(keras.ops.convert_to_numpy(w)) for w in s.model.weights] for s in states)
+two, one = (
+    [
+        np.asarray(keras.ops.convert_to_numpy(w))
+        for w in [*s.model.weights, *s.weighting.learnt_variables, *s.weighting.variables]
+    ]
+    for s in states
+)
 assert len(states[0].thresholds.numpy()) == 40
 for a, b in zip(one, two, strict=True):
     np.testing.assert_allclose(a, b, atol={tolerance}, rtol={tolerance})
@@ -121,10 +166,17 @@ print("same")
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("optimizer", "precision", "tolerance"),
-    [("sgd", "float32", 1e-5), ("sgd", "mixed_float16", 1e-5)],
+    ("optimizer", "precision", "weighting", "tolerance"),
+    [
+        ("sgd", "float32", "uniform", 1e-5),
+        ("sgd", "mixed_float16", "uniform", 1e-5),
+        ("sgd", "float32", "uncertainty", 1e-5),
+        ("sgd", "float32", "aw", 1e-5),
+    ],
 )
-def test_two_devices_do_what_one_does(tiny_records, tmp_path, optimizer, precision, tolerance):
+def test_two_devices_do_what_one_does(
+    tiny_records, tmp_path, optimizer, precision, weighting, tolerance
+):
     from pathlib import Path
 
     script = textwrap.dedent(MIRRORED).format(
@@ -133,6 +185,7 @@ def test_two_devices_do_what_one_does(tiny_records, tmp_path, optimizer, precisi
         workdir=str(tmp_path) + "/",
         optimizer=optimizer,
         precision=precision,
+        weighting=weighting,
         tolerance=tolerance,
     )
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)

@@ -5,12 +5,10 @@ import pytest
 
 from tfac.attributes import ATTRIBUTES
 from tfac.errors import DataError
-from tfac.experiments import baseline_celeba
 from tfac.training.config import TrainConfig
 from tfac.training.run import run_training
 from tfac.training.workdir import create_network, load_trained_model
 
-BASELINE = baseline_celeba.CONFIG.to_dict()
 CONFIG = TrainConfig(image_size=(16, 20), batch_size=12, epochs=1, updates_per_epoch=1)
 
 
@@ -71,7 +69,7 @@ def test_damaged_checkpoint_is_named(tiny_records, tmp_path, tiny_network):
     [
         ({"model": "dmm_cnn"}, {"scores", "landmarks"}),
         ({"model": "dmm_cnn", "landmarks": False, "output_stride": 16}, {"scores"}),
-        (BASELINE, {"scores"}),
+        ({"model": "baseline"}, {"scores"}),
     ],
 )
 def test_network_is_what_the_config_says(options, outputs):

@@ -64,14 +64,12 @@ def main(argv: Sequence[str]) -> None:
         raise ConfigError(f"expected flags alone. Received: {' '.join(argv[1:])}")
 
     # TensorFlow takes seconds to import; --help and wrong flags need not wait for it.
-    import numpy as np
-
     from tfac.data.pipeline import evaluation_dataset, read_batches, read_info
     from tfac.evaluation.charts import draw_bars
     from tfac.evaluation.report import format_report, summarise, write_report
     from tfac.evaluation.slices import parse_slices
     from tfac.evaluation.split_scores import score_split
-    from tfac.training.thresholds import get_threshold_rule
+    from tfac.training.thresholds import choose_thresholds
 
     info = read_info(_DATA_DIR.value)
     model, default_output_dir = _load_model()
@@ -89,12 +87,8 @@ def main(argv: Sequence[str]) -> None:
     if _THRESHOLDS.value != "trained":
         same_split = _THRESHOLDS_SPLIT.value == _SPLIT.value
         chosen_on = split_scores if same_split else score(_THRESHOLDS_SPLIT.value)
-        thresholds = get_threshold_rule(_THRESHOLDS.value)(
-            np.zeros_like(thresholds),
-            chosen_on.labels,
-            chosen_on.scores,
-            chosen_on.label_mask,
-            epoch=1,
+        thresholds = choose_thresholds(
+            _THRESHOLDS.value, chosen_on.labels, chosen_on.scores, chosen_on.label_mask
         )
     report = {
         "model": model.source,
@@ -121,21 +115,9 @@ def _load_model() -> "tuple[ScoringModel, Path]":
 
 
 def _from_workdir(workdir: Path) -> "ScoringModel":
-    import tensorflow as tf
+    from tfac.training.workdir import load_trained_model, scoring_model
 
-    from tfac.evaluation.split_scores import ScoringModel
-    from tfac.training.workdir import load_trained_model
-
-    trained = load_trained_model(workdir)
-    images = tf.TensorSpec([None, *trained.image_size, 3], tf.uint8)
-    return ScoringModel(
-        source=str(workdir),
-        score=tf.function(lambda batch: trained.model(batch, training=False), [images]),
-        attributes=trained.attributes,
-        thresholds=trained.thresholds,
-        image_size=trained.image_size,
-        landmark_scheme=trained.landmark_scheme,
-    )
+    return scoring_model(load_trained_model(workdir), str(workdir))
 
 
 def _from_saved_model(path: str) -> "ScoringModel":

@@ -5,21 +5,17 @@ Example:
 """
 
 import dataclasses
-import importlib
-import pkgutil
 import sys
 from collections.abc import Sequence
 
 from absl import flags
 
-import tfac.experiments
 from tfac.cli import run_program
 from tfac.errors import ConfigError
+from tfac.experiments.protocols import PROTOCOLS
+from tfac.experiments.registry import get_config
+from tfac.experiments.variants import EXPERIMENTS
 from tfac.training.config import TrainConfig, describe_range, field_type
-
-# The experiment that a model starts from where none is named.
-DEFAULT_EXPERIMENTS = {"dmm_cnn": "dmm_cnn_celeba", "baseline": "baseline_celeba"}
-EXPERIMENTS = sorted(module.name for module in pkgutil.iter_modules(tfac.experiments.__path__))
 
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "prepared data set, as tfac-prepare wrote it")
 _WORKDIR = flags.DEFINE_string(
@@ -28,9 +24,16 @@ _WORKDIR = flags.DEFINE_string(
 _EXPERIMENT = flags.DEFINE_enum(
     "experiment",
     None,
-    EXPERIMENTS,
-    "options to start from, a file in tfac/experiments; other flags override it. By default "
-    + ", ".join(f"{name} for {model}" for model, name in DEFAULT_EXPERIMENTS.items()),
+    [experiment.name for experiment in EXPERIMENTS],
+    "what to train, see tfac-experiment --experiment=list; other flags override it. By default "
+    "the one that is called like the model",
+)
+_PROTOCOL = flags.DEFINE_enum(
+    "protocol",
+    "from_scratch",
+    [protocol.name for protocol in PROTOCOLS],
+    "the recipe that it starts from: "
+    + "; ".join(f"{protocol.name}, {protocol.about}" for protocol in PROTOCOLS),
 )
 
 
@@ -56,10 +59,8 @@ def config_from_flags() -> TrainConfig:
         ConfigError: an impossible value or combination.
     """
     given = {name: flag.value for name, flag in _OPTIONS.items() if flag.value is not None}
-    model = given.get("model", TrainConfig.model)
-    experiment = _EXPERIMENT.value or DEFAULT_EXPERIMENTS[model]
-    config = importlib.import_module(f"tfac.experiments.{experiment}").CONFIG
-    return dataclasses.replace(config, **given)
+    experiment = _EXPERIMENT.value or given.get("model", TrainConfig.model)
+    return get_config(experiment, _PROTOCOL.value, given)
 
 
 def main(argv: Sequence[str]) -> int:

@@ -2,6 +2,7 @@
 
 from tfac.losses.attribute_losses import (
     ATTRIBUTE_LOSSES,
+    AttributeLoss,
     BinaryCrossentropy,
     SquaredError,
     get_attribute_loss,
@@ -10,6 +11,7 @@ from tfac.losses.landmark_loss import landmark_squared_error
 
 __all__ = [
     "ATTRIBUTE_LOSSES",
+    "AttributeLoss",
     "BinaryCrossentropy",
     "SquaredError",
     "get_attribute_loss",

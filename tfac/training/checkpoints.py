@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from tfac.errors import DataError
 from tfac.training.schedules import NoPlateau, PlateauSchedule
-from tfac.training.weighting import UniformWeighting
+from tfac.training.weighting import Weighting
 
 _KEPT = 2  # one to go on from, one more in case the disk fails on the newest
 
@@ -24,7 +24,8 @@ class TrainingState:
 
     Attributes:
         model: the network.
-        optimizer: built on the model's trainable variables; with its loss scale, where it has one.
+        optimizer: built on what the model and the weighting have to train; with its loss scale,
+            where it has one.
         weighting: the attribute weights and what they are computed from.
         plateau: what lowers the learning rate.
         thresholds: float32 [A], score space.
@@ -34,17 +35,21 @@ class TrainingState:
 
     model: keras.Model
     optimizer: keras.optimizers.Optimizer
-    weighting: UniformWeighting
+    weighting: Weighting
     plateau: PlateauSchedule | NoPlateau
     thresholds: tf.Variable
     step: tf.Variable
     validated_step: tf.Variable
 
+    @property
+    def trainable_variables(self) -> list[keras.Variable]:
+        """What the optimizer trains."""
+        return [*self.model.trainable_variables, *self.weighting.learnt_variables]
+
 
 def create_state(model, optimizer, weighting, plateau, num_attributes: int) -> TrainingState:
     """Returns the state of a run that has not begun: thresholds 0, step 0."""
-    optimizer.build(model.trainable_variables)
-    return TrainingState(
+    state = TrainingState(
         model=model,
         optimizer=optimizer,
         weighting=weighting,
@@ -53,6 +58,8 @@ def create_state(model, optimizer, weighting, plateau, num_attributes: int) -> T
         step=tf.Variable(0, trainable=False, dtype=tf.int64, name="step"),
         validated_step=tf.Variable(-1, trainable=False, dtype=tf.int64, name="validated_step"),
     )
+    optimizer.build(state.trainable_variables)
+    return state
 
 
 class Checkpoints:

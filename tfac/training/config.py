@@ -13,6 +13,11 @@ from tfac.errors import ConfigError
 
 MAX_IMAGE_SIDE = 2048
 
+MODELS = ("dmm_cnn", "mgg_net", "baseline", "mcnn_aux", "ps_mcnn")
+_WITH_BACKBONE = ("dmm_cnn", "mgg_net", "baseline")
+_WITH_LANDMARKS = ("dmm_cnn",)
+_WITH_ONE_LAST_MAP = ("dmm_cnn", "baseline")
+
 
 def _option(
     default: Any,
@@ -23,9 +28,15 @@ def _option(
     maximum: float | None = None,
     above: float | None = None,
     below: float | None = None,
+    models: Sequence[str] = (),
 ) -> Any:
-    """A field with its help text and range; `above` and `below` exclude the bound."""
-    metadata = {"help": help, "choices": choices}
+    """A field with its help text, range and models; `above` and `below` exclude the bound.
+
+    `models` are those that the option means something to; the others refuse it.
+    """
+    if models:
+        help += f"; {', '.join(models)} alone"
+    metadata = {"help": help, "choices": choices, "models": models}
     metadata |= {"minimum": minimum, "maximum": maximum, "above": above, "below": below}
     return dataclasses.field(default=default, metadata=metadata)
 
@@ -39,30 +50,72 @@ class TrainConfig:
     """
 
     # Model
-    model: str = _option("dmm_cnn", "network to train", choices=("dmm_cnn", "baseline"))
+    model: str = _option("dmm_cnn", "network to train", choices=MODELS)
     backbone: str = _option(
-        "resnet50", "backbone network", choices=("resnet18", "resnet34", "resnet50", "vgg16")
+        "resnet50",
+        "backbone network",
+        choices=("resnet18", "resnet34", "resnet50", "vgg16", "alexnet"),
+        models=_WITH_BACKBONE,
     )
     backbone_weights: str | None = _option(
         None,
         "where the backbone starts: imagenet (downloaded), a .weights.h5 file or a folder with a "
         "KerasHub preset; empty for random weights",
+        models=_WITH_BACKBONE,
+    )
+    initial_workdir: str | None = _option(
+        None,
+        "fine-tuning: folder of a finished run of the same network whose weights and thresholds "
+        "this one starts from",
     )
     image_size: tuple[int, int] = _option(
         (224, 224), "pictures are resized to this: one side or HEIGHTxWIDTH, pixels", minimum=16
     )
     output_stride: int = _option(
-        32, "picture side / side of the backbone's last map: 32, 16 or 8", minimum=8, maximum=32
+        32,
+        "picture side / side of the backbone's last map: 32, 16 or 8",
+        minimum=8,
+        maximum=32,
+        models=_WITH_BACKBONE,
     )
     attribute_grouping: bool = _option(
-        True, "one branch each for objective and subjective attributes (dmm_cnn)"
+        True, "one branch each for objective and subjective attributes", models=("dmm_cnn",)
     )
-    landmarks: bool = _option(True, "train the landmark branch too (dmm_cnn)")
+    landmarks: bool = _option(True, "train the landmark branch too", models=_WITH_LANDMARKS)
     branch_normalization: bool = _option(
-        True, "batch-normalise the branches' hidden layers (dmm_cnn; the paper does not)"
+        True,
+        "batch-normalise the branches' hidden layers (the paper does not)",
+        models=("dmm_cnn",),
     )
     branch_shortcut: bool = _option(
-        True, "attribute heads read the last map's mean too (dmm_cnn; the paper's do not)"
+        True,
+        "attribute heads read the last map's mean too (the paper's do not)",
+        models=("dmm_cnn",),
+    )
+    attention_levels: str = _option(
+        "P3,P4",
+        "the backbone's blocks that group attention reads",
+        choices=("P3", "P4", "P3,P4"),
+        models=("mgg_net",),
+    )
+    attention_groups: str = _option(
+        "parts",
+        "what has an attention mask: parts (the eight part groups) or attributes (each alone)",
+        choices=("parts", "attributes"),
+        models=("mgg_net",),
+    )
+    graph: bool = _option(
+        True, "graph correlation learning between the groups, Eq. 2", models=("mgg_net",)
+    )
+    alpha: float = _option(
+        0.5,
+        "share of a group's feature that comes from the others, Eq. 2",
+        minimum=0,
+        maximum=1,
+        models=("mgg_net",),
+    )
+    attention_width: int = _option(
+        32, "channels of a group's attention module", minimum=1, models=("mgg_net",)
     )
 
     # Loss, Eq. 1 to 6 of DMM-CNN
@@ -71,12 +124,30 @@ class TrainConfig:
         "loss of one attribute",
         choices=("squared_error", "binary_crossentropy"),
     )
-    beta: float = _option(0.5, "weight of the landmark loss, Eq. 3", minimum=0)
+    class_balance: str = _option(
+        "none",
+        "weights of an attribute's two classes, from the training labels: none, positive "
+        "(positives weigh negatives / positives, so that both classes weigh the same) or majority "
+        "(the larger class weighs smaller / larger, as in MOON)",
+        choices=("none", "positive", "majority"),
+    )
+    beta: float = _option(
+        0.5, "weight of the landmark loss, Eq. 3", minimum=0, models=_WITH_LANDMARKS
+    )
     weighting: str = _option(
         "uniform",
-        "attribute weights: uniform (1), dynamic_raw (Eq. 4 as printed) or dynamic_mean_one "
-        "(Eq. 4 rescaled to mean 1)",
-        choices=("uniform", "dynamic_raw", "dynamic_mean_one"),
+        "attribute weights: uniform (1), dynamic_raw (Eq. 4 as printed), dynamic_mean_one (Eq. 4 "
+        "rescaled to mean 1), dwa (Dynamic Weight Average), aw (Adaptive Weighting), uncertainty "
+        "(learnt variances) or gradnorm",
+        choices=(
+            "uniform",
+            "dynamic_raw",
+            "dynamic_mean_one",
+            "dwa",
+            "aw",
+            "uncertainty",
+            "gradnorm",
+        ),
     )
     thresholds: str = _option(
         "exact",
@@ -112,8 +183,11 @@ class TrainConfig:
     schedule: str = _option(
         "cosine",
         "learning rate over time: constant, plateau (a tenth whenever the validation loss stops "
-        "falling) or cosine (to 0)",
-        choices=("constant", "plateau", "cosine"),
+        "falling), step (a tenth after drop_epoch epochs) or cosine (to 0)",
+        choices=("constant", "plateau", "step", "cosine"),
+    )
+    drop_epoch: int | None = _option(
+        None, "epochs after which schedule=step divides the rate by 10", minimum=1
     )
     plateau_patience: int = _option(
         4, "validations without a lower loss before plateau divides the rate", minimum=1
@@ -161,25 +235,52 @@ class TrainConfig:
     def __post_init__(self):  # noqa: D105
         object.__setattr__(self, "image_size", parse_image_size(self.image_size))
         object.__setattr__(self, "backbone_weights", self.backbone_weights or None)
+        object.__setattr__(self, "initial_workdir", self.initial_workdir or None)
         for field in dataclasses.fields(self):
             _check_field(field, getattr(self, field.name))
         for reason in self._contradictions():
             raise ConfigError(reason)
 
     def _contradictions(self):
-        if self.model == "baseline":
-            names = "landmarks", "attribute_grouping", "branch_normalization", "branch_shortcut"
-            if on := [name for name in names if getattr(self, name)]:
+        for field in dataclasses.fields(self):
+            models = field.metadata["models"]
+            value = getattr(self, field.name)
+            if models and self.model not in models and value != field.default:
                 yield (
-                    f"model=baseline has no branches for {', '.join(on)}. Set off what is named "
-                    "here, start from experiment=baseline_celeba, or train dmm_cnn"
+                    f"{field.name}={value} means something to model={' and '.join(models)} alone. "
+                    f"Received: model={self.model}"
                 )
+        if self.weighting == "gradnorm" and self.model not in _WITH_ONE_LAST_MAP:
+            yield (
+                "weighting=gradnorm compares gradients at the last layer that all heads share, so "
+                f"it needs model={' or '.join(_WITH_ONE_LAST_MAP)}. Received: model={self.model}"
+            )
+        if self.weighting == "gradnorm" and self.strategy == "mirrored":
+            yield (
+                "weighting=gradnorm needs the gradients of the whole batch, so it cannot go with "
+                "strategy=mirrored"
+            )
         if self.output_stride not in (8, 16, 32):
             yield f"output_stride: expected 8, 16 or 32. Received: {self.output_stride}"
-        if self.backbone == "vgg16" and self.output_stride != 32:
-            yield f"output_stride={self.output_stride} needs a ResNet backbone; vgg16 has 32 alone"
+        if self.backbone in ("vgg16", "alexnet") and self.output_stride != 32:
+            yield (
+                f"output_stride={self.output_stride} needs a ResNet backbone; {self.backbone} has "
+                "32 alone"
+            )
         if self.warmup_epochs and self.schedule != "cosine":
             yield f"warmup_epochs={self.warmup_epochs} needs schedule=cosine, not {self.schedule}"
+        if (self.schedule == "step") != (self.drop_epoch is not None):
+            yield (
+                "schedule=step and drop_epoch go together. Received: "
+                f"schedule={self.schedule}, drop_epoch={self.drop_epoch}"
+            )
+        if self.drop_epoch is not None and self.drop_epoch >= self.epochs:
+            yield f"drop_epoch={self.drop_epoch} must be before the last of {self.epochs} epochs"
+        if self.backbone_weights and self.initial_workdir:
+            yield (
+                "initial_workdir brings the backbone's weights too, so backbone_weights must be "
+                f"empty. Received: backbone_weights={self.backbone_weights}"
+            )
         if self.warmup_epochs >= self.epochs:
             yield (
                 f"warmup_epochs={self.warmup_epochs} must be fewer than the {self.epochs} epochs"
@@ -193,6 +294,11 @@ class TrainConfig:
                 f"batch_size={self.batch_size} does not divide evenly over "
                 f"num_devices={self.num_devices}"
             )
+
+    @property
+    def trains_landmarks(self) -> bool:
+        """Whether the network has a landmark branch."""
+        return self.landmarks and self.model in _WITH_LANDMARKS
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the options as JSON can hold them."""

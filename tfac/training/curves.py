@@ -22,7 +22,7 @@ def draw_curves(tensorboard_dir: str | Path, path: str | Path) -> None:
     """
     from matplotlib.figure import Figure
 
-    series = _read_series(Path(tensorboard_dir))
+    series = read_series(Path(tensorboard_dir))
     figure = Figure(figsize=(13, 8), layout="constrained")
     losses, accuracy, weights, thresholds = figure.subplots(2, 2).flat
 
@@ -65,7 +65,7 @@ def _draw(axes, series: Series, labels: dict[str, str], style: str = "-") -> Non
             axes.plot(*series[tag], style, label=label, marker=".", markersize=4)
 
 
-def _read_series(folder: Path) -> Series:
+def read_series(folder: Path) -> Series:
     """Returns (steps, values) of each scalar; of a step gone over again, the last value."""
     import tensorflow as tf
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator

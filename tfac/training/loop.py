@@ -55,6 +55,7 @@ def train(
     batches: Iterator[dict[str, tf.Tensor]],
     train_step: TrainStep,
     validate: Callable[[], ValidationResult],
+    validation_samples: Iterator[tuple[tf.Tensor, tf.Tensor]],
     threshold_rule: ThresholdRule,
     checkpoints: Checkpoints,
     monitor: Monitor,
@@ -68,6 +69,8 @@ def train(
         batches: training batches from `state.step` on.
         train_step: takes a batch, updates the model, returns its losses.
         validate: scores and losses of the whole validation split.
+        validation_samples: losses of a few validation pictures a step from `state.step` on; see
+            `tfac.training.weighting.Weighting.after_step`.
         threshold_rule: see `tfac.training.thresholds`.
         checkpoints: where the state is saved after every validation.
         monitor: progress, TensorBoard, callbacks, and the watch for losses that are not finite.
@@ -105,5 +108,6 @@ def train(
         with monitor.waiting_for_input():
             batch = next(batches)
         losses = train_step(batch)  # lines 9 and 10, Eq. 3
+        state.weighting.after_step(losses["attributes"], validation_samples)
         state.step.assign_add(1)  # line 11
         monitor.record_step(step + 1, losses)

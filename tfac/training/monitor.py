@@ -9,9 +9,10 @@ import numpy as np
 import tqdm
 
 from tfac.errors import TrainingError
+from tfac.evaluation.attention_pictures import draw_attention
 from tfac.evaluation.attribute_metrics import attribute_metrics, mean_over_attributes
 from tfac.training.checkpoints import TrainingState
-from tfac.training.sample_pictures import draw_samples
+from tfac.training.sample_pictures import draw_samples, figure_pixels
 from tfac.training.schedules import current_learning_rate
 from tfac.training.summaries import Summaries
 from tfac.training.validation import ValidationResult
@@ -134,8 +135,9 @@ class Monitor:
             "input_wait_share": self._waited / seconds,
             "learning_rate": current_learning_rate(self._state.optimizer),
         }
-        if "landmarks" in fetched[0]:
-            values["training/landmark_loss"] = np.mean([losses["landmarks"] for losses in fetched])
+        for name in sorted(fetched[0].keys() - {"attributes", "total"}):
+            term = "landmark" if name == "landmarks" else name.removesuffix("_scores")
+            values[f"training/{term}_loss"] = np.mean([losses[name] for losses in fetched])
         self._summaries.write_scalars(self._unchecked[-1][0], values)
         self._bar.set_postfix(
             loss=f"{values['training/total_loss']:.4g}",
@@ -189,6 +191,10 @@ class Monitor:
         if step % self._plan.steps_per_epoch == 0 or step == self._plan.total_steps:
             picture = draw_samples(result, state.thresholds.numpy(), self._attributes)
             self._summaries.write_pictures(step, "validation/samples", picture[np.newaxis])
+            images = result.samples.images
+            for name, figure in draw_attention(state.model, images, len(images)).items():
+                pixels = figure_pixels(figure)[np.newaxis]
+                self._summaries.write_pictures(step, f"validation/{name}", pixels)
         self._validation_logs = {
             name.replace("validation/", "val_").replace("val_mean_", "val_"): float(value)
             for name, value in means.items()
@@ -216,7 +222,8 @@ class Monitor:
     def _require_finite(self, where: str, losses: dict[str, np.ndarray]) -> None:
         bad = ~np.isfinite(losses["attributes"])
         names = [name for name, is_bad in zip(self._attributes, bad, strict=True) if is_bad]
-        names += [name for name in ("landmarks", "total") if not np.isfinite(losses.get(name, 0))]
+        terms = sorted(losses.keys() - {"attributes"})
+        names += [name for name in terms if not np.isfinite(losses[name])]
         if not names:
             return
         others = f" and {len(names) - 5} others" if len(names) > 5 else ""

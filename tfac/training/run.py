@@ -1,29 +1,44 @@
 """A whole training run: from options and a prepared data set to a trained workdir."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import keras
 import tensorflow as tf
+from absl import logging
 
 from tfac.data.augmentation import Augmentation
 from tfac.data.pipeline import evaluation_dataset, read_batches, read_info, train_dataset
 from tfac.data.records import RecordsInfo
 from tfac.errors import ConfigError
-from tfac.losses import get_attribute_loss
-from tfac.training.checkpoints import Checkpoints, TrainingState, create_state
+from tfac.losses import AttributeLoss, get_attribute_loss
+from tfac.training.checkpoints import (
+    Checkpoints,
+    TrainingState,
+    create_state,
+    has_checkpoint,
+    restore_for_use,
+)
+from tfac.training.class_balance import cached_label_counts, class_weights
 from tfac.training.config import TrainConfig
 from tfac.training.devices import create_strategy
 from tfac.training.interruption import Interrupted, stop_on_signals
 from tfac.training.loop import Plan, create_plan, train
 from tfac.training.monitor import Monitor
 from tfac.training.schedules import create_optimizer, create_plateau
-from tfac.training.step import STEP_FEATURES, create_predict_step, create_train_step
+from tfac.training.step import (
+    STEP_FEATURES,
+    create_loss_step,
+    create_predict_step,
+    create_train_step,
+)
 from tfac.training.summaries import Summaries
 from tfac.training.thresholds import get_threshold_rule
 from tfac.training.validation import ValidationResult, validate
 from tfac.training.weighting import create_weighting
-from tfac.training.workdir import claim_workdir, create_network
+from tfac.training.workdir import check_initial_workdir, claim_workdir, create_network
+
+_SAMPLED_PICTURES = 10  # validation pictures a step that weighting=aw looks at
 
 
 def run_training(
@@ -56,14 +71,17 @@ def run_training(
     info = read_info(data_dir)
     _require_splits(config, info)
     strategy = create_strategy(config)
+    if not has_checkpoint(workdir):
+        check_initial_workdir(config, info)
     claim_workdir(workdir, config, info)
     keras.utils.set_random_seed(config.seed)
 
     plan = create_plan(config, info.splits[config.train_split])
-    attribute_loss = get_attribute_loss(config.attribute_loss)
+    attribute_loss = _create_attribute_loss(config, info, workdir, show_progress)
     state = _create_state(config, info, plan, strategy)
     checkpoints = Checkpoints(workdir, state)
-    checkpoints.restore_latest()
+    if not checkpoints.restore_latest() and config.initial_workdir:
+        _start_from(Path(config.initial_workdir), state)
     train_step = create_train_step(
         state,
         attribute_loss=attribute_loss,
@@ -104,6 +122,7 @@ def run_training(
                 batches=read_batches(batches, info, config.train_split),
                 train_step=train_step,
                 validate=validate_all,
+                validation_samples=_sample_losses(config, info, state, attribute_loss, strategy),
                 threshold_rule=get_threshold_rule(config.thresholds, config.gamma),
                 checkpoints=checkpoints,
                 monitor=monitor,
@@ -121,18 +140,66 @@ def run_training(
     return state
 
 
+def _create_attribute_loss(
+    config: TrainConfig, info: RecordsInfo, workdir: Path, show_progress: bool
+) -> AttributeLoss:
+    weights = None
+    if config.class_balance != "none":
+        counts = cached_label_counts(workdir, info, config.train_split, show_progress)
+        weights = class_weights(counts, config.class_balance)
+    return get_attribute_loss(config.attribute_loss, weights)
+
+
 def _create_state(
     config: TrainConfig, info: RecordsInfo, plan: Plan, strategy: tf.distribute.Strategy
 ) -> TrainingState:
+    num_attributes = len(info.attributes)
     with strategy.scope():
         optimizer = create_optimizer(config, plan.steps_per_epoch, strategy.num_replicas_in_sync)
-        return create_state(
-            create_network(config, info.attributes, info.landmark_scheme, config.backbone_weights),
-            optimizer,
-            create_weighting(config.weighting, len(info.attributes)),
-            create_plateau(config, optimizer),
-            len(info.attributes),
+        model = create_network(
+            config, info.attributes, info.landmark_scheme, config.backbone_weights
         )
+        weighting = create_weighting(
+            config.weighting, num_attributes, steps_per_epoch=plan.steps_per_epoch, model=model
+        )
+        plateau = create_plateau(config, optimizer)
+        return create_state(model, optimizer, weighting, plateau, num_attributes)
+
+
+def _start_from(initial_workdir: Path, state: TrainingState) -> None:
+    """Gives the state the weights and thresholds of another run's newest checkpoint."""
+    thresholds, step = restore_for_use(initial_workdir, state.model, state.thresholds.shape[0])
+    state.thresholds.assign(thresholds)
+    logging.info("Starting from %s, step %d", initial_workdir, step)
+
+
+def _sample_losses(
+    config: TrainConfig,
+    info: RecordsInfo,
+    state: TrainingState,
+    attribute_loss: AttributeLoss,
+    strategy: tf.distribute.Strategy,
+) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
+    """Yields losses of a few validation pictures, others each step from the state's step on.
+
+    Which pictures depends on the seed and the step alone. Nothing is read before the first `next`,
+    which comes before the state's next step.
+    """
+    dataset = train_dataset(
+        info,
+        config.validation_split,
+        image_size=config.image_size,
+        batch_size=min(_SAMPLED_PICTURES, info.splits[config.validation_split]),
+        seed=config.seed,
+        start_step=int(state.step.numpy()),
+        augmentation=Augmentation(flip=False),
+        cache=config.cache,
+        shuffle_buffer=config.shuffle_buffer,
+    )
+    loss_step = create_loss_step(state.model, attribute_loss, strategy)
+    batches = strategy.experimental_distribute_dataset(_step_features(dataset))
+    for batch in read_batches(batches, info, config.validation_split):
+        yield loss_step(batch)
 
 
 def _training_dataset(config: TrainConfig, info: RecordsInfo, start_step: int) -> tf.data.Dataset:
@@ -182,7 +249,7 @@ def _require_splits(config: TrainConfig, info: RecordsInfo) -> None:
 
 
 def _require_landmarks(result: ValidationResult, config: TrainConfig) -> None:
-    if config.landmarks and result.landmark_loss is None:
+    if config.trains_landmarks and result.landmark_loss is None:
         raise ConfigError(
             f"landmarks=True, but no picture of split {config.validation_split} has landmarks; "
             "train with --nolandmarks, or prepare the data set with landmarks"

@@ -51,6 +51,11 @@ def draw_samples(
                 va="top",
                 family="monospace",
             )
+    return figure_pixels(figure)
+
+
+def figure_pixels(figure: Figure) -> np.ndarray:
+    """Returns what a figure looks like, uint8 [H, W, 3]."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     with Image.open(buffer) as picture:

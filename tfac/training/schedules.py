@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from tfac.training.config import TrainConfig
 
-_PLATEAU_FACTOR = 0.1  # Mao et al. (DMM-CNN), section 4.1
+_DROP_FACTOR = 0.1  # Mao et al. (DMM-CNN), section 4.1; Chen et al. (MGG-Net), section 4.1
 
 
 class PlateauSchedule(tf.Module):
@@ -35,7 +35,7 @@ class PlateauSchedule(tf.Module):
             return
         self.validations_since.assign_add(1)
         if self.validations_since.numpy() >= self._patience:
-            self._optimizer.learning_rate = self._optimizer.learning_rate * _PLATEAU_FACTOR
+            self._optimizer.learning_rate = self._optimizer.learning_rate * _DROP_FACTOR
             self.validations_since.assign(0)
 
 
@@ -53,7 +53,7 @@ def create_optimizer(
 
     Args:
         config: optimizer, rate, schedule and precision.
-        steps_per_epoch: training steps an epoch, to place the cosine.
+        steps_per_epoch: training steps an epoch, to place the cosine or the drop.
         num_replicas: devices; see `tfac.training.step` for why clipping depends on it.
     """
     learning_rate = config.learning_rate
@@ -64,6 +64,11 @@ def create_optimizer(
             decay_steps=config.epochs * steps_per_epoch - warmup_steps,
             warmup_target=config.learning_rate if warmup_steps else None,
             warmup_steps=warmup_steps,
+        )
+    if config.schedule == "step":
+        learning_rate = keras.optimizers.schedules.PiecewiseConstantDecay(
+            [config.drop_epoch * steps_per_epoch - 1],  # the last step at the first rate
+            [config.learning_rate, config.learning_rate * _DROP_FACTOR],
         )
     options = {"learning_rate": learning_rate}
     if config.gradient_clip_norm:
@@ -76,7 +81,7 @@ def create_optimizer(
     else:
         optimizer = keras.optimizers.AdamW(weight_decay=config.weight_decay, **options)
     if config.weight_decay:
-        optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+        optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta", "log_variances"])
     if config.precision == "mixed_float16":
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
     return optimizer

@@ -15,31 +15,43 @@ STEP_FEATURES = ("images", "labels", "label_mask", "landmarks", "landmarks_valid
 TrainStep = Callable[[dict[str, tf.Tensor]], dict[str, tf.Tensor]]
 
 
-def joint_loss(outputs, batch, *, attribute_loss, attribute_weights, beta: float, batch_size: int):
+def joint_loss(outputs, batch, *, attribute_loss, weighting, beta: float, batch_size: int):
     """Returns the losses of a batch, or one replica's share of them: shares add up.
 
-    ``total = sum_j attribute_weights_j L_j + beta L_landmarks``, where L_j is the sum over pictures
-    of the attribute's loss, 0 where it is not annotated, divided by `batch_size`, and L_landmarks
-    likewise, 0 where a picture has no landmarks.
+    ``total = weighting.total(sum_t L_t) + beta L_landmarks``, where L_tj is the sum over pictures
+    of attribute j's loss of term t, 0 where it is not annotated, divided by `batch_size`, and
+    L_landmarks likewise, 0 where a picture has no landmarks. The terms are the answer, "scores",
+    and every other output whose name ends in "_scores".
 
     Args:
-        outputs: the model's, with "scores" [B, A] and perhaps "landmarks" [B, K, 2].
+        outputs: the model's, with "scores" [B, A], perhaps others such as "base_scores" [B, A], and
+            perhaps "landmarks" [B, K, 2].
         batch: with "labels", "label_mask" [B, A], "landmarks" [B, K, 2], "landmarks_valid" [B].
         attribute_loss: see `tfac.losses.get_attribute_loss`.
-        attribute_weights: [A].
+        weighting: see `tfac.training.weighting.Weighting`.
         beta: weight of the landmark loss.
         batch_size: N, the pictures of the whole batch over all replicas.
 
     Returns:
-        ``{"total": [], "attributes": [A]}``, and "landmarks" [] if the model has them.
+        ``{"total": [], "attributes": [A]}``, the latter of the answer; "landmarks" [] if the model
+        has them; and each other term's mean over attributes by its name, such as "base_scores" [].
 
     Reference:
-        Mao et al. (DMM-CNN), Eq. 1 to 3.
+        Mao et al. (DMM-CNN), Eq. 1 to 3; Chen et al. (MGG-Net), Eq. 5.
     """
-    per_element = attribute_loss.per_element(batch["labels"], outputs["scores"])  # [B, A]
-    attribute_losses = ops.sum(per_element * batch["label_mask"], axis=0) / batch_size  # [A], Eq. 2
-    losses = {"attributes": attribute_losses}
-    losses["total"] = ops.sum(attribute_weights * attribute_losses)
+    losses = {}
+    summed = 0.0
+    for name, scores in outputs.items():
+        if name != "scores" and not name.endswith("_scores"):
+            continue
+        per_element = attribute_loss.per_element(batch["labels"], scores)  # [B, A]
+        by_attribute = ops.sum(per_element * batch["label_mask"], axis=0) / batch_size  # [A], Eq. 2
+        summed += by_attribute
+        if name == "scores":
+            losses["attributes"] = by_attribute
+        else:
+            losses[name] = ops.mean(by_attribute)
+    losses["total"] = weighting.total(summed)
     if "landmarks" in outputs:
         per_picture = landmark_squared_error(batch["landmarks"], outputs["landmarks"])  # [B]
         losses["landmarks"] = ops.sum(per_picture * batch["landmarks_valid"]) / batch_size  # Eq. 1
@@ -65,23 +77,28 @@ def create_train_step(
     looks for overflow, replica by replica. It adds them up again, so each replica hands over its
     share 1 / R, and the clip norm it was given is divided by R too.
     """
-    model, optimizer = state.model, state.optimizer
+    model, optimizer, weighting = state.model, state.optimizer, state.weighting
+    variables = state.trainable_variables
 
     def replica_step(batch):
-        with tf.GradientTape() as tape:
+        with tf.GradientTape(persistent=weighting.compares_gradients) as tape:
             losses = joint_loss(
                 model(batch["images"], training=True),
                 batch,
                 attribute_loss=attribute_loss,
-                attribute_weights=state.weighting.attribute_weights,
+                weighting=weighting,
                 beta=beta,
                 batch_size=batch_size,
             )
             scaled_loss = optimizer.scale_loss(losses["total"])
-        gradients = tape.gradient(scaled_loss, [v.value for v in model.trainable_variables])
+            scaled_losses = optimizer.scale_loss(losses["attributes"])
+        gradients = tape.gradient(scaled_loss, [v.value for v in variables])
+        if weighting.compares_gradients:
+            loss_scale = optimizer.scale_loss(tf.ones([]))
+            weighting.observe_gradients(tape, scaled_losses, losses["attributes"], loss_scale)
         if strategy.num_replicas_in_sync > 1:
             gradients = _mean_over_replicas(gradients)
-        optimizer.apply(gradients, model.trainable_variables)
+        optimizer.apply(gradients, variables)
         return losses
 
     @tf.function(jit_compile=xla)
@@ -112,3 +129,26 @@ def create_predict_step(
         return strategy.run(lambda images: model(images, training=False), args=(images,))
 
     return predict_step
+
+
+def create_loss_step(
+    model: keras.Model, attribute_loss, strategy: tf.distribute.Strategy
+) -> Callable[[dict[str, tf.Tensor]], tuple[tf.Tensor, tf.Tensor]]:
+    """Returns a compiled function from a batch to its answer's losses, without training.
+
+    They are sums over the annotated pictures [A], and the numbers of these [A].
+    """
+
+    def replica_losses(batch):
+        scores = model(batch["images"], training=False)["scores"]
+        per_element = attribute_loss.per_element(batch["labels"], scores) * batch["label_mask"]
+        return ops.sum(per_element, axis=0), ops.sum(batch["label_mask"], axis=0)
+
+    @tf.function(reduce_retracing=True)
+    def loss_step(batch):
+        per_replica = strategy.run(replica_losses, args=(batch,))
+        return tuple(
+            strategy.reduce(tf.distribute.ReduceOp.SUM, part, axis=None) for part in per_replica
+        )
+
+    return loss_step

@@ -35,6 +35,16 @@ def get_threshold_rule(name: str, gamma: float = 0.01) -> ThresholdRule:
     return rules[name]
 
 
+def choose_thresholds(name: str, labels, scores, label_mask) -> np.ndarray:
+    """Returns what the rule called `name` makes of thresholds 0 on a split's scores, all [V, A].
+
+    Raises:
+        ConfigError: there is no such rule.
+    """
+    thresholds = np.zeros(np.shape(scores)[1], np.float32)
+    return get_threshold_rule(name)(thresholds, labels, scores, label_mask, 1)
+
+
 def fixed(thresholds, labels, scores, label_mask, epoch) -> np.ndarray:
     """Returns the thresholds as they are."""
     return np.asarray(thresholds, np.float32)

@@ -9,10 +9,12 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
-from tfac.attributes import SUBJECTIVE_ATTRIBUTES
+from tfac.attributes import PART_GROUPS, SUBJECTIVE_ATTRIBUTES
 from tfac.data.records import RecordsInfo
 from tfac.errors import ConfigError, DataError
+from tfac.evaluation.split_scores import ScoringModel
 from tfac.files import whole_file
 from tfac.landmarks import LandmarkScheme, get_landmark_scheme
 from tfac.losses import get_attribute_loss
@@ -21,6 +23,22 @@ from tfac.training.checkpoints import has_checkpoint, restore_for_use
 from tfac.training.config import TrainConfig
 
 CONFIG_FILE = "config.json"
+# The options that `create_network` reads, and what decides what a score means.
+_NETWORK_OPTIONS = (
+    "model",
+    "backbone",
+    "output_stride",
+    "attribute_grouping",
+    "landmarks",
+    "branch_normalization",
+    "branch_shortcut",
+    "attention_levels",
+    "attention_groups",
+    "graph",
+    "alpha",
+    "attention_width",
+    "attribute_loss",
+)
 _LIBRARIES = ("tfac", "tensorflow", "keras", "keras-hub", "tensorflow-datasets", "numpy")
 
 
@@ -56,13 +74,7 @@ def load_trained_model(workdir: str | Path) -> TrainedModel:
         DataError: the folder is no workdir, has no checkpoint yet, or is damaged.
     """
     workdir = Path(workdir)
-    record = read_record(workdir)
-    try:
-        config = TrainConfig.from_dict(record["config"])
-        attributes = tuple(record["data"]["attributes"])
-        scheme = get_landmark_scheme(record["data"]["landmark_scheme"])
-    except (KeyError, TypeError, ConfigError) as error:
-        raise DataError(f"{workdir / CONFIG_FILE} is not what tfac-train wrote: {error}") from error
+    config, attributes, scheme = _read_run(workdir)
     # The checkpoint brings the backbone's weights.
     model = create_network(config, attributes, scheme, backbone_weights=None)
     thresholds, step = restore_for_use(workdir, model, len(attributes))
@@ -71,10 +83,61 @@ def load_trained_model(workdir: str | Path) -> TrainedModel:
         attribute_loss=get_attribute_loss(config.attribute_loss),
         thresholds=thresholds,
         attributes=attributes,
-        landmark_scheme=scheme if config.landmarks else None,
+        landmark_scheme=scheme if config.trains_landmarks else None,
         image_size=config.image_size,
         step=step,
         config=config,
+    )
+
+
+def _read_run(workdir: Path) -> tuple[TrainConfig, tuple[str, ...], LandmarkScheme]:
+    """Returns the options, attributes and landmark scheme of a workdir."""
+    record = read_record(workdir)
+    try:
+        return (
+            TrainConfig.from_dict(record["config"]),
+            tuple(record["data"]["attributes"]),
+            get_landmark_scheme(record["data"]["landmark_scheme"]),
+        )
+    except (KeyError, TypeError, ConfigError) as error:
+        raise DataError(f"{workdir / CONFIG_FILE} is not what tfac-train wrote: {error}") from error
+
+
+def check_initial_workdir(config: TrainConfig, info: RecordsInfo) -> None:
+    """Makes sure that a run can start from the weights of `config.initial_workdir`, if it is set.
+
+    Raises:
+        ConfigError: that run's network or its answers are others; names what differs.
+        DataError: that folder is no workdir, or has no checkpoint yet.
+    """
+    if config.initial_workdir is None:
+        return
+    folder = Path(config.initial_workdir)
+    there, attributes, scheme = _read_run(folder)
+    pairs = {name: (getattr(there, name), getattr(config, name)) for name in _NETWORK_OPTIONS}
+    pairs["attributes"] = attributes, info.attributes
+    if config.trains_landmarks:
+        pairs["landmark_scheme"] = scheme.name, info.landmark_scheme.name
+    differences = [f"{name}: {a!r} there, {b!r} here" for name, (a, b) in pairs.items() if a != b]
+    if differences:
+        raise ConfigError(
+            f"initial_workdir={folder} holds another network than this run trains. Different: "
+            f"{'; '.join(differences)}"
+        )
+    if not has_checkpoint(folder):
+        raise DataError(f"initial_workdir={folder} has no checkpoint yet")
+
+
+def scoring_model(trained: TrainedModel, source: str) -> ScoringModel:
+    """Returns a trained network as evaluation takes it; `source` is its folder."""
+    images = tf.TensorSpec([None, *trained.image_size, 3], tf.uint8)
+    return ScoringModel(
+        source=source,
+        score=tf.function(lambda batch: trained.model(batch, training=False), [images]),
+        attributes=trained.attributes,
+        thresholds=trained.thresholds,
+        image_size=trained.image_size,
+        landmark_scheme=trained.landmark_scheme,
     )
 
 
@@ -89,7 +152,21 @@ def create_network(
     Raises:
         ConfigError: the backbone weights do not fit.
     """
-    arguments = {"backbone": config.backbone, "output_stride": config.output_stride}
+    arguments = {}
+    if config.model in ("dmm_cnn", "mgg_net", "baseline"):
+        arguments = {"backbone": config.backbone, "output_stride": config.output_stride}
+    if config.model == "mgg_net":
+        groups = {name: (name,) for name in attributes}
+        if config.attention_groups == "parts":
+            groups = PART_GROUPS
+        arguments |= {
+            "part_groups": groups,
+            "levels": config.attention_levels.split(","),
+            "graph": config.graph,
+            "alpha": config.alpha,
+            "attention_width": config.attention_width,
+            "averages_probabilities": config.attribute_loss == "binary_crossentropy",
+        }
     if config.model == "dmm_cnn":
         arguments |= {
             "subjective_attributes": [n for n in attributes if n in SUBJECTIVE_ATTRIBUTES],

@@ -2,10 +2,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfac.errors import ConfigError
-from tfac.training.config import TrainConfig
-from tfac.training.weighting import (
-    create_weighting,
+from tfac.training.weighting.dynamic import (
+    DynamicWeighting,
     dynamic_weights,
     rescale_to_mean_one,
 )
@@ -26,48 +24,33 @@ def test_mean_one_weights_keep_their_ratios():
     np.testing.assert_array_equal(rescale_to_mean_one(np.zeros(3)), np.ones(3))
 
 
-@pytest.mark.parametrize("name", ["uniform", "dynamic_raw", "dynamic_mean_one"])
-def test_weights_are_one_until_there_are_two_validations(name):
-    weighting = create_weighting(name, 3)
+@pytest.mark.parametrize("mean_one", [False, True])
+def test_weights_are_one_until_there_are_two_validations(mean_one):
+    weighting = DynamicWeighting(3, mean_one)
     np.testing.assert_array_equal(weighting.attribute_weights, np.ones(3))
     weighting.update(np.array([1.0, 2.0, 3.0]))
     np.testing.assert_array_equal(weighting.attribute_weights, np.ones(3))
 
 
 def test_the_third_validation_is_compared_with_the_second():
-    weighting = create_weighting("dynamic_raw", 2)
+    weighting = DynamicWeighting(2, mean_one=False)
     for losses in ([1.0, 1.0], [0.5, 0.8], [0.4, 0.8]):
         weighting.update(np.array(losses))
     np.testing.assert_allclose(weighting.attribute_weights, [0.2, 0.0], atol=1e-7)
-    mean_one = create_weighting("dynamic_mean_one", 2)
+    mean_one = DynamicWeighting(2, mean_one=True)
     for losses in ([1.0, 1.0], [0.5, 0.75]):
         mean_one.update(np.array(losses))
     np.testing.assert_allclose(mean_one.attribute_weights, [4 / 3, 2 / 3], rtol=1e-6)
 
 
-def test_uniform_weights_stay_one():
-    weighting = create_weighting("uniform", 2)
-    for losses in ([1.0, 1.0], [0.5, 0.8]):
-        weighting.update(np.array(losses))
-    np.testing.assert_array_equal(weighting.attribute_weights, [1, 1])
-
-
 def test_a_checkpoint_holds_the_whole_state(tmp_path):
-    before = create_weighting("dynamic_raw", 2)
+    before = DynamicWeighting(2, mean_one=False)
     for losses in ([1.0, 1.0], [0.5, 0.8]):
         before.update(np.array(losses))
     path = tf.train.Checkpoint(weighting=before).save(str(tmp_path / "checkpoint"))
-    after = create_weighting("dynamic_raw", 2)
+    after = DynamicWeighting(2, mean_one=False)
     tf.train.Checkpoint(weighting=after).restore(path).assert_consumed()
     for weighting in (before, after):
         weighting.update(np.array([0.3, 0.7]))
     np.testing.assert_array_equal(before.attribute_weights, after.attribute_weights)
     assert after.attribute_weights.numpy()[0] != 1
-
-
-def test_every_scheme_of_the_config_exists_and_no_other():
-    choices = TrainConfig.__dataclass_fields__["weighting"].metadata["choices"]
-    for name in choices:
-        create_weighting(name, 2)
-    with pytest.raises(ConfigError, match="uniform, .*Received: nonsense"):
-        create_weighting("nonsense", 2)

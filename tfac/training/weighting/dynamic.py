@@ -1,31 +1,9 @@
-"""Schemes that weigh the attributes' losses.
-
-A scheme is a `tf.Module` with a variable `attribute_weights` [A] that the training step reads, and
-``update(validation_losses)`` that the loop calls after each validation. All its state is in
-variables, so a checkpoint holds it.
-"""
+"""Dynamic weights from the whole validation set: the scheme of DMM-CNN."""
 
 import numpy as np
 import tensorflow as tf
 
-from tfac.errors import ConfigError
-
-
-class UniformWeighting(tf.Module):
-    """Every attribute weighs 1.
-
-    Args:
-        num_attributes: A.
-    """
-
-    def __init__(self, num_attributes: int):
-        super().__init__()
-        self.attribute_weights = tf.Variable(
-            tf.ones([num_attributes]), trainable=False, name="attribute_weights"
-        )
-
-    def update(self, validation_losses: np.ndarray) -> None:
-        """Leaves the weights as they are."""
+from tfac.training.weighting.uniform import UniformWeighting
 
 
 class DynamicWeighting(UniformWeighting):
@@ -72,19 +50,3 @@ def rescale_to_mean_one(weights: np.ndarray) -> np.ndarray:
     """Returns the weights [A] divided by their mean; ones where all are 0."""
     mean = weights.mean()
     return weights / mean if mean > 0 else np.ones_like(weights)
-
-
-def create_weighting(name: str, num_attributes: int) -> UniformWeighting:
-    """Returns a scheme by its name in `TrainConfig.weighting`.
-
-    Raises:
-        ConfigError: there is no such scheme.
-    """
-    schemes = {
-        "uniform": lambda: UniformWeighting(num_attributes),
-        "dynamic_raw": lambda: DynamicWeighting(num_attributes, mean_one=False),
-        "dynamic_mean_one": lambda: DynamicWeighting(num_attributes, mean_one=True),
-    }
-    if name not in schemes:
-        raise ConfigError(f"weighting: expected one of {', '.join(schemes)}. Received: {name}")
-    return schemes[name]()

@@ -1,0 +1,118 @@
+import csv
+import json
+from html.parser import HTMLParser
+
+import numpy as np
+from PIL import Image
+
+from tests.experiments.run_files import write_failure, write_result
+from tfac.experiments.report import write_experiment_report
+from tfac.experiments.scoring import AFFINITY_FILE, MASKS_FILE
+from tfac.training.summaries import Summaries
+
+
+class Page(HTMLParser):
+    """Rows of cells of a page, its pictures and its text."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.rows, self.pictures, self.text = [], [], ""
+        self.in_cell = False
+        self.feed(path.read_text())
+
+    def handle_starttag(self, tag, attributes):
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("td", "th"):
+            self.rows[-1].append("")
+            self.in_cell = True
+        if tag == "img":
+            self.pictures.append(dict(attributes)["src"])
+
+    def handle_endtag(self, tag):
+        self.in_cell = self.in_cell and tag not in ("td", "th")
+
+    def handle_data(self, data):
+        self.text += data
+        if self.in_cell:
+            self.rows[-1][-1] += data
+
+    def row(self, label, number=0):
+        return [row for row in self.rows if row and row[0] == label][number]
+
+
+def test_tables_have_the_paper_s_figures_beside_ours(tmp_path):
+    for seed in (0, 1):
+        write_result(tmp_path, "baseline", seed, 80.0 + seed)
+        write_result(tmp_path, "dmm_cnn", seed, 81.0 + 3 * seed)
+    write_failure(tmp_path, "dmm_fac", 0, "the loss is <NaN>")
+    page = Page(write_experiment_report(tmp_path, "small", "test"))
+    headings, row = page.rows[0], page.row("DMM-CNN")
+    cells = dict(zip(headings, row, strict=True))
+    assert cells["paper, CelebA"] == "91.70" and cells["paper, LFWA"] == "86.56"
+    assert cells["accuracy"] == "82.50 ± 2.12+2.00 ± 1.41"
+    assert (cells["seeds"], cells["weights"], cells["multiply-adds"]) == ("2", "11.20 M", "249 M")
+    assert (
+        cells["FLD"] == "✓" and dict(zip(headings, page.row("Baseline"), strict=True))["AG"] == ""
+    )
+    assert "seed 0 failed: the loss is <NaN>" in page.row("DMM-FAC")[-1]
+    assert "same options as baseline" in page.text  # MGG-Net's Baseline, in its own tables
+    assert page.text.count("protocol small") > 5 and "drawn<faces>" in page.text
+    assert "Other options" not in page.text
+
+
+def test_grid_tables_come_in_the_paper_s_form(tmp_path):
+    write_result(tmp_path, "mgg_net", 0, 80.0)
+    page = Page(write_experiment_report(tmp_path, "small", "test"))
+    assert page.row("Block 3+4")[1:] == [
+        "paper, LFWA: 86.17ours: –",
+        "paper, LFWA: 86.77ours: –",
+        "paper, LFWA: 87.20ours: 80.00",
+    ]
+
+
+def test_departures_from_the_protocol_are_said(tmp_path):
+    write_result(tmp_path, "moon", 0, 80.0, epochs=2)
+    page = Page(write_experiment_report(tmp_path, "small", "test"))
+    assert "Other options than the protocol's: epochs=2: moon" in page.text
+
+
+def test_pictures_lie_beside_the_page(tmp_path):
+    for name, weights in (("dmm_cnn", 0.5), ("dmm_eq_at", 1.0)):
+        folder = write_result(tmp_path, name, 0, 80.0)
+        summaries = Summaries(folder / "tensorboard")
+        for step in (0, 10):
+            summaries.write_scalars(step, {"validation/mean_loss": 1 / (step + 1)})
+            arrays = {"attribute_weights": [weights], "thresholds": [0.1 * step]}
+            summaries.write_by_attribute(step, ["Young"], arrays)
+        summaries.flush()
+    folder = write_result(tmp_path, "mgg_net", 0, 80.0)
+    for name in (MASKS_FILE, AFFINITY_FILE):
+        Image.fromarray(np.zeros((4, 4), np.uint8)).save(folder / name)
+    path = write_experiment_report(tmp_path, "small", "test")
+    pictures = set(Page(path).pictures)
+    assert pictures >= {
+        "dmm_table1_attributes.png",
+        "validation_losses.png",
+        "attribute_weights.png",
+        "thresholds.png",
+        "mgg_net_attention_masks.png",
+        "mgg_net_affinity.png",
+    }
+    assert pictures == {picture.name for picture in path.parent.glob("*.png")}
+
+
+def test_numbers_are_there_as_files(tmp_path):
+    write_result(tmp_path, "baseline", 0, 80.0)
+    write_failure(tmp_path, "dmm_fac", 1, "no memory")
+    folder = write_experiment_report(tmp_path, "small", "test").parent
+    with open(folder / "runs.csv", newline="") as file:
+        rows = [(row["experiment"], row["seed"], row["state"]) for row in csv.DictReader(file)]
+    assert rows == [("baseline", "0", "done"), ("dmm_fac", "1", "failed: no memory")]
+    means = json.loads((folder / "results.json").read_text())
+    assert means["mgg_baseline"]["ran_as"] == "baseline"
+    assert means["baseline"]["accuracy"] == {"mean": 80.0, "standard_deviation": None, "seeds": 1}
+
+
+def test_report_of_nothing_is_a_page(tmp_path):
+    assert "No run has ended yet" in Page(write_experiment_report(tmp_path, "small", "test")).text

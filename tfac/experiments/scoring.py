@@ -1,0 +1,114 @@
+"""What a finished run is worth: its ``result.json``, and pictures of its attention.
+
+`tfac.experiments.runner` runs it as a program of its own, so that nothing that goes wrong here ends
+the other runs:
+
+    python -m tfac.experiments.scoring WORKDIR DATA_DIR SPLIT
+"""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tfac.data.pipeline import evaluation_dataset, read_batches, read_info
+from tfac.data.records import RecordsInfo
+from tfac.evaluation.attention_pictures import draw_attention
+from tfac.evaluation.report import summarise, write_report
+from tfac.evaluation.split_scores import SplitScores, score_split
+from tfac.experiments.cost import count_multiply_adds
+from tfac.files import whole_file
+from tfac.training.curves import read_series
+from tfac.training.thresholds import choose_thresholds
+from tfac.training.workdir import TrainedModel, load_trained_model, scoring_model
+
+RESULT_FILE = "result.json"
+MASKS_FILE = "attention_masks.png"
+AFFINITY_FILE = "affinity.png"
+
+# The thresholds that a run is judged with: its own, and two chosen on its validation split.
+JUDGED_WITH = ("trained", "exact", "exact_balanced")
+
+_MOST_GROUPS = 12  # more masks than that are no picture
+_PICTURES_OF_MASKS = 4
+
+
+def score_run(workdir: Path, data_dir: Path, split: str, batch_size: int = 64) -> dict[str, Any]:
+    """Judges a finished run and writes its ``result.json`` whole.
+
+    Thresholds are chosen on the run's validation split, and judged on it and on `split`.
+
+    Args:
+        workdir: the run's folder.
+        data_dir: the data set that it was trained on.
+        split: the split to judge on.
+        batch_size: pictures at a time.
+
+    Returns:
+        What the file holds: "config", "data", "split", "validation_split", "step", "weights",
+        "multiply_adds" (of one picture), "images_per_second" (the median over the training),
+        "training_seconds" (at that rate, validations left out), and "splits", of each the report
+        (`tfac.evaluation.report`) for each of `JUDGED_WITH`.
+    """
+    trained, info = load_trained_model(workdir), read_info(data_dir)
+    model = scoring_model(trained, str(workdir))
+
+    def score(name: str) -> SplitScores:
+        dataset = evaluation_dataset(
+            info, name, image_size=trained.image_size, batch_size=batch_size
+        )
+        return score_split(model, read_batches(dataset, info, name), info)
+
+    validation_split = trained.config.validation_split
+    by_split = {name: score(name) for name in {validation_split: 0, split: 0}}
+    images_per_second = _images_per_second(workdir)
+    result = {
+        "config": trained.config.to_dict(),
+        "data": {"name": info.name, "fingerprint": info.fingerprint},
+        "split": split,
+        "validation_split": validation_split,
+        "step": trained.step,
+        "weights": int(sum(np.prod(weight.shape) for weight in trained.model.trainable_weights)),
+        "multiply_adds": count_multiply_adds(trained.model, trained.image_size),
+        "images_per_second": images_per_second,
+        "training_seconds": trained.step * trained.config.batch_size / images_per_second,
+        "splits": {
+            name: _judge(trained, scores, by_split[validation_split])
+            for name, scores in by_split.items()
+        },
+    }
+    _draw_attention(trained, info, split, workdir)
+    write_report(result, workdir / RESULT_FILE)
+    return result
+
+
+def _judge(trained: TrainedModel, scores: SplitScores, validation: SplitScores) -> dict[str, Any]:
+    reports = {}
+    for rule in JUDGED_WITH:
+        thresholds = trained.thresholds
+        if rule != "trained":
+            thresholds = choose_thresholds(
+                rule, validation.labels, validation.scores, validation.label_mask
+            )
+        reports[rule] = summarise(trained.attributes, thresholds, scores)
+    return reports
+
+
+def _images_per_second(workdir: Path) -> float:
+    _, rates = read_series(workdir / "tensorboard")["images_per_second"]
+    return float(np.median(rates))
+
+
+def _draw_attention(trained: TrainedModel, info: RecordsInfo, split: str, workdir: Path) -> None:
+    """Draws the part masks over the split's first pictures, and the mean affinity over more."""
+    dataset = evaluation_dataset(info, split, image_size=trained.image_size, batch_size=64)
+    images = next(iter(read_batches(dataset, info, split)))["images"].numpy()
+    figures = draw_attention(trained.model, images, _PICTURES_OF_MASKS, _MOST_GROUPS)
+    for name, figure in figures.items():
+        with whole_file(workdir / f"{name}.png") as aside:
+            figure.savefig(aside)
+
+
+if __name__ == "__main__":
+    score_run(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3])
