@@ -90,8 +90,9 @@ _SMALL = {
 }
 _SMALL_BACKBONE = {**_SMALL, **_RESNET18, "output_stride": 16}
 # Eq. 6 of DMM-CNN moves a threshold by gamma epoch (FP - FN) / V. Scores are logits here and there
-# are 8 updates in all, so that the printed 0.01 would move nothing.
-_SMALL_DMM_CNN = {**_SMALL_BACKBONE, "gamma": 1.0}
+# are 8 updates in all, so that the printed 0.01 would move nothing. With 1 they overshoot: 86.8 %
+# accuracy on CelebA's faces, where exact thresholds give 88.4 % (6 epochs, seed 0).
+_SMALL_DMM_CNN = {**_SMALL_BACKBONE, "gamma": 0.2}
 
 _DEMO = {"image_size": (64, 64), "epochs": 3, "updates_per_epoch": 2, "cache": "memory"}
 _DEMO_BACKBONE = {**_DEMO, **_RESNET18, "output_stride": 16}
