@@ -19,7 +19,6 @@ def run_program(main: Callable[[Sequence[str]], int | None]) -> None:
         try:
             if not flags.FLAGS["verbosity"].present:  # a flag of absl's own
                 logging.set_verbosity(logging.ERROR)
-            _import_tensorflow_quietly()
             return main(argv)
         except TfacError as error:
             print(f"error: {error}", file=sys.stderr)
@@ -39,8 +38,10 @@ def _show_in_help(module: str) -> None:
     sys.modules["__main__"].__doc__ = sys.modules[module].__doc__
 
 
-def _import_tensorflow_quietly() -> None:
+def import_tensorflow_quietly() -> None:
     """Imports TensorFlow without its start-up notices, which nobody can act on.
+
+    It takes seconds, so a program calls this once its flags are known to be good.
 
     Its libraries write some of them straight to file descriptor 2 whatever the log level, so the
     descriptor is turned aside during the import. TF_CPP_MIN_LOG_LEVEL=0 or 1 keeps everything.

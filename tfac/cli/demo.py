@@ -12,7 +12,7 @@ from pathlib import Path
 
 from absl import flags
 
-from tfac.cli import run_program
+from tfac.cli import import_tensorflow_quietly, run_program
 from tfac.errors import ConfigError, TfacError
 
 _DEMO_DIR = flags.DEFINE_string("demo_dir", "demo", "folder that everything but the export is in")
@@ -25,6 +25,7 @@ def main(argv: Sequence[str]) -> None:
     """Runs the steps and names what to look at."""
     if len(argv) > 1:
         raise ConfigError(f"expected flags alone. Received: {' '.join(argv[1:])}")
+    import_tensorflow_quietly()
     started = time.monotonic()
     demo = Path(_DEMO_DIR.value)
     exports = Path(_SAVED_MODELS_DIR.value)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
-from tfac.cli import run_program
+from tfac.cli import import_tensorflow_quietly, run_program
 from tfac.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -62,8 +62,8 @@ def main(argv: Sequence[str]) -> None:
     """Evaluates, prints the table and writes the report and its picture."""
     if len(argv) > 1:
         raise ConfigError(f"expected flags alone. Received: {' '.join(argv[1:])}")
+    import_tensorflow_quietly()
 
-    # TensorFlow takes seconds to import; --help and wrong flags need not wait for it.
     from tfac.data.pipeline import evaluation_dataset, read_batches, read_info
     from tfac.evaluation.charts import draw_bars
     from tfac.evaluation.report import format_report, summarise, write_report

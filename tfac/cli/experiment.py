@@ -18,7 +18,7 @@ from typing import Any
 
 from absl import flags
 
-from tfac.cli import run_program
+from tfac.cli import import_tensorflow_quietly, run_program
 from tfac.errors import ConfigError
 from tfac.experiments.protocols import PROTOCOLS
 from tfac.experiments.registry import canonical_name, has_experiment, select
@@ -66,6 +66,7 @@ def main(argv: Sequence[str]) -> int:
     protocol, output_dir = _PROTOCOL.value, Path(_OUTPUT_DIR.value)
     names = select(_EXPERIMENT.value, protocol)
     given = _parse_options(_OPTION.value)
+    import_tensorflow_quietly()
 
     from tfac.experiments.plan import plan_runs
     from tfac.experiments.report import write_experiment_report

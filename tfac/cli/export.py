@@ -9,7 +9,7 @@ from pathlib import Path
 
 from absl import flags
 
-from tfac.cli import run_program
+from tfac.cli import import_tensorflow_quietly, run_program
 from tfac.errors import ConfigError
 
 _WORKDIR = flags.DEFINE_string(
@@ -30,6 +30,7 @@ def main(argv: Sequence[str]) -> None:
         raise ConfigError(f"expected flags alone. Received: {' '.join(argv[1:])}")
     if _NAME.value is not None and Path(_NAME.value).name != (_NAME.value or None):
         raise ConfigError(f"--name: expected a name without folders. Received: {_NAME.value!r}")
+    import_tensorflow_quietly()
 
     from tfac.export import export_saved_model
     from tfac.training.workdir import load_trained_model

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from absl import flags
 
-from tfac.cli import run_program
+from tfac.cli import import_tensorflow_quietly, run_program
 from tfac.errors import ConfigError, DataError
 
 _SAVED_MODEL = flags.DEFINE_string(
@@ -75,6 +75,7 @@ def main(argv: Sequence[str]) -> int:
     paths = list(photo_paths(argv[1:]))
     if not paths:
         raise ConfigError("expected photos or folders of photos after the flags. Received: none")
+    import_tensorflow_quietly()
 
     from tqdm import tqdm
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from absl import flags
 
-from tfac.cli import run_program
+from tfac.cli import import_tensorflow_quietly, run_program
 from tfac.errors import ConfigError
 
 FLAGS = flags.FLAGS
@@ -64,6 +64,7 @@ def main(argv: Sequence[str]) -> None:
     if len(argv) > 1:
         raise ConfigError(f"expected flags alone. Received: {' '.join(argv[1:])}")
     _refuse_flags_of_other_datasets()
+    import_tensorflow_quietly()
     if FLAGS.dataset == "celeba":
         _prepare_celeba()
     else:

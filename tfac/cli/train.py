@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from tfac.cli import run_program
+from tfac.cli import import_tensorflow_quietly, run_program
 from tfac.errors import ConfigError
 from tfac.experiments.protocols import PROTOCOLS
 from tfac.experiments.registry import get_config
@@ -68,6 +68,7 @@ def main(argv: Sequence[str]) -> int:
     if len(argv) > 1:
         raise ConfigError(f"expected flags alone. Received: {' '.join(argv[1:])}")
     config = config_from_flags()
+    import_tensorflow_quietly()
 
     from tfac.training.curves import draw_curves
     from tfac.training.interruption import Interrupted
