@@ -9,13 +9,10 @@ from matplotlib.figure import Figure
 
 from tfac.attributes import OBJECTIVE_ATTRIBUTES, SUBJECTIVE_ATTRIBUTES
 from tfac.files import whole_file
-from tfac.training.curves import Series
+from tfac.training.curves import FOLLOWED, MOST_THRESHOLDS, Series
 
 # Told apart in any kind of colour vision (Okabe and Ito).
 _COLOURS = ("#999999", "#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7")
-# The attributes that figures 5 and 6 of DMM-CNN follow.
-_FOLLOWED = ("Mouth_Slightly_Open", "Young")
-_MOST_THRESHOLDS = 10  # as many as figure 7 of DMM-CNN shows
 
 
 def draw_attribute_bars(
@@ -72,7 +69,7 @@ def draw_validation_losses(
         path: the picture to write, whole or not at all.
     """
     figure, axes = _curves(title, "validation loss of an attribute")
-    tags = {"Mean": "validation/mean_loss"} | {n: f"validation/loss/{n}" for n in _FOLLOWED}
+    tags = {"Mean": "validation/mean_loss"} | {n: f"validation/loss/{n}" for n in FOLLOWED}
     for style, (scheme, series) in zip(("--", "-", ":", "-."), by_scheme.items(), strict=False):
         for colour, (name, tag) in zip(_COLOURS[5:], tags.items(), strict=True):
             _plot(axes, series, tag, f"{name}, {scheme}", style, colour)
@@ -86,7 +83,7 @@ def draw_attribute_weights(series: Series, title: str, path: str | os.PathLike) 
     figure, axes = _curves(title, "weight")
     for tag in _tags(series, "attribute_weights"):
         _plot(axes, series, tag, None, "-", "0.88")
-    for colour, name in zip(_COLOURS[5:], _FOLLOWED, strict=False):
+    for colour, name in zip(_COLOURS[5:], FOLLOWED, strict=False):
         _plot(axes, series, f"attribute_weights/{name}", name, "-", colour)
     axes.set_ylim(0, None)
     axes.legend(fontsize="small")
@@ -100,7 +97,7 @@ def draw_thresholds(series: Series, title: str, path: str | os.PathLike) -> None
     """
     figure, axes = _curves(title, "threshold (score)")
     moved = sorted(_tags(series, "thresholds"), key=lambda tag: -abs(series[tag][1][-1]))
-    for i, tag in enumerate(moved[:_MOST_THRESHOLDS]):
+    for i, tag in enumerate(moved[:MOST_THRESHOLDS]):
         style = "-" if i < len(_COLOURS) else "--"
         _plot(axes, series, tag, tag.partition("/")[2], style, _COLOURS[i % len(_COLOURS)])
     axes.legend(fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)

@@ -10,14 +10,6 @@ from tfac.experiments.tables import TABLES
 from tfac.experiments.variants import DYNAMIC, EXPERIMENTS, Experiment
 from tfac.training.config import TrainConfig
 
-_EXPERIMENTS = {
-    "dmm_cnn": "dmm_cnn",
-    "mgg_net": "mgg_net",
-    "baseline": "baseline",
-    "mcnn_aux": "mcnn_aux",
-    "ps_mcnn": "ps_mcnn",
-}
-
 _EXPERIMENTS = {experiment.name: experiment for experiment in EXPERIMENTS}
 _PROTOCOLS = {protocol.name: protocol for protocol in PROTOCOLS}
 _TABLES = {table.name: table for table in TABLES}

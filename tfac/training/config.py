@@ -14,7 +14,7 @@ from tfac.errors import ConfigError
 MAX_IMAGE_SIDE = 2048
 
 MODELS = ("dmm_cnn", "mgg_net", "baseline", "mcnn_aux", "ps_mcnn")
-_WITH_BACKBONE = ("dmm_cnn", "mgg_net", "baseline")
+WITH_BACKBONE = ("dmm_cnn", "mgg_net", "baseline")
 _WITH_LANDMARKS = ("dmm_cnn",)
 _WITH_ONE_LAST_MAP = ("dmm_cnn", "baseline")
 
@@ -55,13 +55,13 @@ class TrainConfig:
         "resnet50",
         "backbone network",
         choices=("resnet18", "resnet34", "resnet50", "vgg16", "alexnet"),
-        models=_WITH_BACKBONE,
+        models=WITH_BACKBONE,
     )
     backbone_weights: str | None = _option(
         None,
         "where the backbone starts: imagenet (downloaded), a .weights.h5 file or a folder with a "
         "KerasHub preset; empty for random weights",
-        models=_WITH_BACKBONE,
+        models=WITH_BACKBONE,
     )
     initial_workdir: str | None = _option(
         None,
@@ -76,7 +76,7 @@ class TrainConfig:
         "picture side / side of the backbone's last map: 32, 16 or 8",
         minimum=8,
         maximum=32,
-        models=_WITH_BACKBONE,
+        models=WITH_BACKBONE,
     )
     attribute_grouping: bool = _option(
         True, "one branch each for objective and subjective attributes", models=("dmm_cnn",)

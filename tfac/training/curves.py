@@ -7,8 +7,8 @@ import numpy as np
 from tfac.files import whole_file
 
 # The two attributes that figures 5 and 6 of Mao et al. (DMM-CNN) follow.
-_FOLLOWED = ("Mouth_Slightly_Open", "Young")
-_MOST_THRESHOLDS = 10  # as many as figure 7 shows
+FOLLOWED = ("Mouth_Slightly_Open", "Young")
+MOST_THRESHOLDS = 10  # as many as figure 7 shows
 
 Series = dict[str, tuple[np.ndarray, np.ndarray]]
 
@@ -27,7 +27,7 @@ def draw_curves(tensorboard_dir: str | Path, path: str | Path) -> None:
     losses, accuracy, weights, thresholds = figure.subplots(2, 2).flat
 
     _draw(losses, series, {"training/mean_loss": "training", "validation/mean_loss": "validation"})
-    _draw(losses, series, {f"validation/loss/{name}": name for name in _FOLLOWED}, "--")
+    _draw(losses, series, {f"validation/loss/{name}": name for name in FOLLOWED}, "--")
     losses.set(title="Loss of an attribute: mean, and two attributes", ylim=(0, None))
     _draw(
         accuracy,
@@ -42,13 +42,13 @@ def draw_curves(tensorboard_dir: str | Path, path: str | Path) -> None:
     weight_tags = [tag for tag in series if tag.startswith("attribute_weights/")]
     for tag in weight_tags:
         weights.plot(*series[tag], color="0.85", linewidth=0.8)
-    _draw(weights, series, {f"attribute_weights/{name}": name for name in _FOLLOWED})
+    _draw(weights, series, {f"attribute_weights/{name}": name for name in FOLLOWED})
     weights.set(title="Attribute weights (grey: the others)", ylim=(0, None))
     moved = sorted(
         (tag for tag in series if tag.startswith("thresholds/")),
         key=lambda tag: -abs(series[tag][1][-1]),
     )
-    _draw(thresholds, series, {tag: tag.partition("/")[2] for tag in moved[:_MOST_THRESHOLDS]})
+    _draw(thresholds, series, {tag: tag.partition("/")[2] for tag in moved[:MOST_THRESHOLDS]})
     thresholds.set(title="Thresholds, of the attributes that moved most")
     for axes in (losses, accuracy, weights, thresholds):
         axes.set_xlabel("step")

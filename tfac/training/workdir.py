@@ -20,7 +20,7 @@ from tfac.landmarks import LandmarkScheme, get_landmark_scheme
 from tfac.losses import get_attribute_loss
 from tfac.models import create_model
 from tfac.training.checkpoints import has_checkpoint, restore_for_use
-from tfac.training.config import TrainConfig
+from tfac.training.config import WITH_BACKBONE, TrainConfig
 
 CONFIG_FILE = "config.json"
 # The options that `create_network` reads, and what decides what a score means.
@@ -153,7 +153,7 @@ def create_network(
         ConfigError: the backbone weights do not fit.
     """
     arguments = {}
-    if config.model in ("dmm_cnn", "mgg_net", "baseline"):
+    if config.model in WITH_BACKBONE:
         arguments = {"backbone": config.backbone, "output_stride": config.output_stride}
     if config.model == "mgg_net":
         groups = {name: (name,) for name in attributes}
