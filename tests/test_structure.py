@@ -15,7 +15,7 @@ ALLOWED = {
     "files": set(),
     "errors": set(),
     "layers": {"errors"},
-    "losses": {"errors"},
+    "losses": {"errors", "landmarks"},
     "models": {"layers", *FOUNDATION},
     "data": FOUNDATION,
     "evaluation": {"data", *FOUNDATION},

@@ -38,7 +38,8 @@ class LandmarkScheme:
         mirror: for each source point, the source point it becomes in a mirrored face.
         mirrored_features: feature name to the feature it becomes in a mirrored face; features not
             named map to themselves.
-        left_eye: features or points whose mean is the centre of the left eye.
+        mouth: features whose points have the centre of the mouth as their mean.
+        left_eye: the feature whose points have the centre of the left eye as their mean.
         right_eye: the same for the right eye.
     """
 
@@ -46,6 +47,7 @@ class LandmarkScheme:
     features: dict[str, tuple[int, ...]]
     mirror: tuple[int, ...]
     mirrored_features: dict[str, str]
+    mouth: tuple[str, ...]
     left_eye: str = "left_eye"
     right_eye: str = "right_eye"
 
@@ -112,6 +114,7 @@ DLIB_72 = LandmarkScheme(
     },
     mirror=tuple(_MIRROR_68.tolist()),
     mirrored_features=_SWAPPED_SIDES,
+    mouth=("top_lip", "bottom_lip"),
 )
 
 DLIB_68 = LandmarkScheme(
@@ -123,6 +126,7 @@ DLIB_68 = LandmarkScheme(
     },
     mirror=tuple(_MIRROR_68.tolist()),
     mirrored_features=_SWAPPED_SIDES,
+    mouth=("outer_lips", "inner_lips"),
 )
 
 CELEBA_5 = LandmarkScheme(
@@ -141,6 +145,7 @@ CELEBA_5 = LandmarkScheme(
         "left_mouth": "right_mouth",
         "right_mouth": "left_mouth",
     },
+    mouth=("left_mouth", "right_mouth"),
 )
 
 LANDMARK_SCHEMES: dict[str, LandmarkScheme] = {

@@ -122,6 +122,29 @@ def test_variants_of_table_1_differ_in_what_they_toggle(experiment, options):
     assert {name: pair[0] for name, pair in found.items()} == options
 
 
+@pytest.mark.parametrize(
+    ("experiment", "options"),
+    [
+        ("lga_no_guidance", {"guidance": 0.0}),
+        ("lga_no_landmarks", {"landmarks": False}),
+        ("lga_attributes_alone", {"guidance": 0.0, "landmarks": False}),
+        ("lga_no_attention", {"guidance": 0.0, "attention_levels": "none"}),
+        ("lga_block4", {"attention_levels": "P4"}),
+        ("lga_block5", {"attention_levels": "P5"}),
+        ("lga_dynamic", {"weighting": "dynamic_mean_one"}),
+    ],
+)
+def test_variants_of_lga_net_differ_in_what_they_are_named_after(experiment, options):
+    found = differences(get_config(experiment, "small"), get_config("lga_net", "small"))
+    assert {name: pair[0] for name, pair in found.items()} == options
+
+
+def test_lga_net_is_trained_as_the_papers_networks_are():
+    for other in ("baseline", "mgg_net"):
+        found = differences(get_config("lga_net", "small"), get_config(other, "small"))
+        assert set(found) <= {"model"}
+
+
 def test_same_options_are_one_experiment():
     assert canonical_name("dmm_uw", "small") == "dmm_eq_at"
     assert canonical_name("mgg_baseline", "small") == "baseline"

@@ -11,7 +11,8 @@ PROGRAM = """
 import json, sys
 import keras, numpy as np, tfac.models
 assert keras.backend.backend() == "jax"
-from tfac.losses import get_attribute_loss, landmark_squared_error
+from tfac.landmarks import DLIB_72
+from tfac.losses import PartGuidance, get_attribute_loss, landmark_squared_error
 model = keras.models.load_model(sys.argv[1])
 outputs = dict(model(np.load(sys.argv[2]), **json.loads(sys.argv[4])))
 labels = np.ones((2, 40), "float32")
@@ -19,6 +20,10 @@ outputs["loss"] = get_attribute_loss("squared_error").per_element(labels, output
 if "landmarks" in outputs:
     target = np.zeros((2, 72, 2), "float32")
     outputs["distance"] = landmark_squared_error(target, outputs["landmarks"])
+if "P5_attention_mask" in outputs:
+    guidance = PartGuidance(DLIB_72, model.group_names)
+    mask = outputs["P5_attention_mask"]
+    outputs["guidance"] = guidance.squared_error(mask, outputs["landmarks"])
 np.savez(sys.argv[3], **{name: np.array(value) for name, value in outputs.items()})
 """
 
@@ -30,6 +35,7 @@ np.savez(sys.argv[3], **{name: np.array(value) for name, value in outputs.items(
         ("dmm_cnn", {"backbone": "resnet18", "branch_normalization": True}, {}),
         ("mgg_net", {"backbone": "resnet18"}, {"explain": True}),
         ("mgg_net", {"backbone": "alexnet"}, {"explain": True}),
+        ("lga_net", {"backbone": "resnet18"}, {"explain": True}),
     ],
 )
 def test_jax_gives_the_answers_of_tensorflow(tmp_path, name, arguments, call_arguments):

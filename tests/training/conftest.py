@@ -34,7 +34,7 @@ class TinyNetwork(keras.Model):
 class TwoTermNetwork(TinyNetwork):
     """A `TinyNetwork` with a second loss term, masks of two groups and an affinity."""
 
-    group_names = ("left", "right")
+    group_names = ("nose", "mouth")
 
     def __init__(self, num_attributes=40, **options):
         super().__init__(num_attributes, num_landmarks=0, **options)
@@ -47,7 +47,8 @@ class TwoTermNetwork(TinyNetwork):
         if explain:
             grey = ops.mean(ops.cast(images[:, ::4, ::4], "float32"), axis=-1, keepdims=True)
             outputs["P3_attention_mask"] = ops.concatenate([grey, 0 * grey], axis=-1)
-            outputs["P3_affinity"] = ops.tile([[[0.0, 1.0], [1.0, 0.0]]], (len(images), 1, 1))
+            one_way = [[[0.0, 1.0], [1.0, 0.0]]]
+            outputs["P3_affinity"] = ops.tile(one_way, (ops.shape(images)[0], 1, 1))
         return outputs
 
 

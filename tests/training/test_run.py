@@ -220,6 +220,18 @@ def test_the_step_is_traced_once(tiny_records, tmp_path, monkeypatch):
     assert steps[0].experimental_get_tracing_count() == 1
 
 
+def test_batch_norms_of_a_run_are_fused(tiny_records, tmp_path, monkeypatch):
+    from tfac.training import run as run_module
+
+    original = run_module.fuse_batch_norms
+    counts = []
+    monkeypatch.setattr(
+        run_module, "fuse_batch_norms", lambda model: counts.append(original(model))
+    )
+    run(tiny_records, tmp_path, dataclasses.replace(CONFIG, epochs=1))
+    assert counts == [1]
+
+
 def test_update_interval_is_in_steps(tiny_records, tmp_path):
     seen = []
 
@@ -278,7 +290,19 @@ def test_options_that_do_not_fit_the_data_are_refused(tiny_records, tmp_path, op
     assert not (tmp_path / "config.json").exists()
 
 
-def test_landmark_branch_without_landmarks_is_refused(tiny_records, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, "landmarks=True, but no picture .* has landmarks; train with --nolandmarks, or"),
+        (
+            {"model": "lga_net", "landmarks": False},
+            "landmarks=False, but no picture of split validation has .*with --guidance=0, or",
+        ),
+    ],
+)
+def test_what_needs_landmarks_is_refused_without_any(
+    tiny_records, tmp_path, monkeypatch, two_term_network, options, message
+):
     from tfac.training import run as run_module
 
     original = run_module.evaluation_dataset
@@ -288,8 +312,8 @@ def test_landmark_branch_without_landmarks_is_refused(tiny_records, tmp_path, mo
         return dataset.map(lambda b: {**b, "landmarks_valid": 0 * b["landmarks_valid"]})
 
     monkeypatch.setattr(run_module, "evaluation_dataset", without_landmarks)
-    with pytest.raises(ConfigError, match="no picture of split validation has landmarks"):
-        run(tiny_records, tmp_path)
+    with pytest.raises(ConfigError, match=message):
+        run(tiny_records, tmp_path, dataclasses.replace(CONFIG, **options))
 
 
 def read_tensorboard(workdir):
@@ -352,6 +376,22 @@ def test_masks_and_affinities_are_drawn_once_an_epoch(tiny_records, tmp_path, tw
     events.Reload()
     for tag in ("validation/attention_masks", "validation/affinity"):
         assert [event.step for event in events.Tensors(tag)] == [0, 3, 6]
+
+
+def test_guidance_is_a_loss_of_its_own(tiny_records, tmp_path, two_term_network, short_intervals):
+    found = {}
+    for guidance in (0.0, 1.0):
+        config = dataclasses.replace(
+            CONFIG, epochs=1, model="lga_net", landmarks=False, guidance=guidance
+        )
+        workdir = tmp_path / str(guidance)
+        run(tiny_records, workdir, config)
+        found[guidance] = read_tensorboard(workdir)
+    assert "training/guidance_loss" not in found[0.0]
+    first = found[1.0]["training/guidance_loss"][0]
+    assert first > 0
+    difference = found[1.0]["training/total_loss"][0] - found[0.0]["training/total_loss"][0]
+    assert difference == pytest.approx(first, rel=1e-3)
 
 
 def test_nan_in_a_further_loss_term_names_it(tiny_records, tmp_path, two_term_network):

@@ -23,6 +23,7 @@ def test_right_names_are_green_and_wrong_ones_red(landmarks):
             scores=np.full((2, 40), scores),
             attribute_losses=np.zeros(40),
             landmark_loss=None,
+            has_landmarks=True,
             samples=samples,
         )
         return draw_samples(result, np.zeros(40), ATTRIBUTES).astype(int)

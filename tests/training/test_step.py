@@ -5,7 +5,8 @@ import textwrap
 import numpy as np
 import pytest
 
-from tfac.losses import get_attribute_loss
+from tfac.landmarks import CELEBA_5
+from tfac.losses import PartGuidance, get_attribute_loss
 from tfac.training.step import create_loss_step, joint_loss
 from tfac.training.weighting import UniformWeighting
 
@@ -74,6 +75,27 @@ def test_shares_of_a_batch_add_up_to_the_whole(batch_and_outputs):
     ]
     for name, value in whole.items():
         np.testing.assert_allclose(shares[0][name] + shares[1][name], value, rtol=1e-5)
+
+
+def test_guidance_adds_the_masks_distances_of_pictures_with_landmarks(batch_and_outputs):
+    batch, outputs = batch_and_outputs
+    rng = np.random.default_rng(2)
+    batch["landmarks"] = rng.uniform(size=(6, 5, 2)).astype(np.float32)
+    del outputs["landmarks"]
+    outputs |= {
+        f"{level}_attention_mask": rng.uniform(size=(6, side, side, 2)).astype(np.float32)
+        for level, side in (("P4", 4), ("P5", 2))
+    }
+    guidance = PartGuidance(CELEBA_5, ("nose", "eyes"))
+    expected = 0
+    for level in ("P4", "P5"):
+        errors = guidance.squared_error(outputs[f"{level}_attention_mask"], batch["landmarks"])
+        expected += sum(float(errors[i]) for i in (0, 2, 3, 5)) / 6
+    unguided = losses_of(batch, outputs, np.ones(5))
+    losses = losses_of(batch, outputs, np.ones(5), part_guidance=guidance, guidance=3.0)
+    np.testing.assert_allclose(losses["guidance"], expected, rtol=1e-5)
+    np.testing.assert_allclose(losses["total"], unguided["total"] + 3 * expected, rtol=1e-5)
+    assert "guidance" not in unguided
 
 
 def test_without_a_landmark_branch_there_is_no_landmark_loss(batch_and_outputs):

@@ -54,5 +54,5 @@ def test_nothing_annotated_gives_no_landmark_loss_and_zero_attribute_losses():
     part = next(batches((4,), np.random.default_rng(2)))
     part["label_mask"][:], part["landmarks_valid"][:] = 0, 0
     result = run([part])
-    assert result.landmark_loss is None
+    assert result.landmark_loss is None and not result.has_landmarks
     np.testing.assert_array_equal(result.attribute_losses, np.zeros(3))

@@ -69,6 +69,11 @@ def test_damaged_checkpoint_is_named(tiny_records, tmp_path, tiny_network):
     [
         ({"model": "dmm_cnn"}, {"scores", "landmarks"}),
         ({"model": "dmm_cnn", "landmarks": False, "output_stride": 16}, {"scores"}),
+        ({"model": "lga_net", "attention_levels": "P5"}, {"scores", "landmarks"}),
+        (
+            {"model": "lga_net", "attention_levels": "none", "guidance": 0.0, "landmarks": False},
+            {"scores"},
+        ),
         ({"model": "baseline"}, {"scores"}),
     ],
 )

@@ -36,6 +36,7 @@ class Experiment:
 _DMM_CNN = {"model": "dmm_cnn", "weighting": DYNAMIC, "thresholds": "adaptive"}
 _BASELINE = {"model": "baseline", "thresholds": "fixed"}
 _MGG_NET = {"model": "mgg_net", "thresholds": "fixed"}
+_LGA_NET = {"model": "lga_net", "thresholds": "fixed"}
 _GAL = {**_MGG_NET, "graph": False}
 _INDEPENDENT = {**_GAL, "attention_groups": "attributes"}
 _BALANCED = {"class_balance": "positive"}
@@ -51,6 +52,10 @@ def _dmm(name: str, about: str, is_system: bool = False, **options) -> Experimen
 
 def _mgg(name: str, about: str, options: Mapping[str, Any], is_system=False) -> Experiment:
     return Experiment(name, "mgg_net", about, options, is_system)
+
+
+def _lga(name: str, about: str, is_system: bool = False, **options) -> Experiment:
+    return Experiment(name, "mgg_net", about, {**_LGA_NET, **options}, is_system)
 
 
 EXPERIMENTS: tuple[Experiment, ...] = (
@@ -130,6 +135,25 @@ EXPERIMENTS: tuple[Experiment, ...] = (
             ("net", "MGG-Net", _MGG_NET),
         )
     ),
+    # This project's own: each part left out, and parts of the papers' methods put in
+    _lga("lga_net", "LGA-Net: group attention that landmarks guide", True),
+    _lga("lga_no_guidance", "LGA-Net, landmarks do not guide the masks", guidance=0.0),
+    _lga("lga_no_landmarks", "LGA-Net without the landmark task", landmarks=False),
+    _lga(
+        "lga_attributes_alone",
+        "LGA-Net, no landmarks at all",
+        guidance=0.0,
+        landmarks=False,
+    ),
+    _lga(
+        "lga_no_attention",
+        "LGA-Net without group attention: the plain network and the landmark task",
+        attention_levels="none",
+        guidance=0.0,
+    ),
+    _lga("lga_block4", "LGA-Net on block 4", attention_levels="P4"),
+    _lga("lga_block5", "LGA-Net on block 5", attention_levels="P5"),
+    _lga("lga_dynamic", "LGA-Net with dynamic weights", weighting=DYNAMIC),
     # Systems that both papers compare with
     Experiment(
         "moon",

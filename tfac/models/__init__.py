@@ -11,6 +11,7 @@ from tfac.models.backbones import (
 )
 from tfac.models.baseline import Baseline
 from tfac.models.dmm_cnn import DMMCNN
+from tfac.models.lga_net import LGANet
 from tfac.models.mcnn_aux import MCNNAUX
 from tfac.models.mgg_net import MGGNet
 from tfac.models.ps_mcnn import PSMCNN
@@ -18,6 +19,7 @@ from tfac.models.ps_mcnn import PSMCNN
 __all__ = [
     "BACKBONES",
     "DMMCNN",
+    "LGANet",
     "MCNNAUX",
     "MODELS",
     "PSMCNN",
@@ -32,6 +34,7 @@ __all__ = [
 MODELS = {
     "dmm_cnn": DMMCNN,
     "mgg_net": MGGNet,
+    "lga_net": LGANet,
     "baseline": Baseline,
     "mcnn_aux": MCNNAUX,
     "ps_mcnn": PSMCNN,

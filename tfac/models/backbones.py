@@ -1,6 +1,7 @@
 """Backbones by name, their levels, and where their weights come from."""
 
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import keras
@@ -102,6 +103,20 @@ def create_feature_extractor(backbone: keras.Model) -> keras.Model:
         layers = _LEVEL_LAYERS[backbone.name]
         maps = {level: backbone.get_layer(name).output for level, name in layers.items()}
     return keras.Model(backbone.input, maps, name=f"{backbone.name}_levels")
+
+
+def check_levels(levels: Sequence[str]) -> tuple[str, ...]:
+    """Returns names of levels as they are, each among `FEATURE_LEVELS`.
+
+    Raises:
+        ConfigError: there are none, one is there twice, or one is unknown.
+    """
+    if not levels or len(set(levels)) < len(levels) or not set(levels) <= set(FEATURE_LEVELS):
+        raise ConfigError(
+            f"levels: expected one or more of {', '.join(FEATURE_LEVELS)}, each once. "
+            f"Received: {', '.join(levels)}"
+        )
+    return tuple(levels)
 
 
 def load_backbone_weights(backbone: keras.Model, source: str) -> None:

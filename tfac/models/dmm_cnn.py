@@ -13,8 +13,8 @@ from tfac.models.normalization import create_image_normalization
 # Where the normalised branches' features start (see `PyramidBranch`), found on CelebA at 64 pixels:
 # at 1 the landmark head's noise kept the shared features from learning anything else.
 _ATTRIBUTE_FEATURE_SCALE = 0.3
-_LANDMARK_FEATURE_SCALE = 0.03
-_PICTURE_CENTRE = 0.5  # where every landmark is predicted before training
+LANDMARK_FEATURE_SCALE = 0.03
+PICTURE_CENTRE = 0.5  # where every landmark is predicted before training
 
 
 @keras.saving.register_keras_serializable(package="tfac")
@@ -118,8 +118,8 @@ class DMMCNN(keras.Model):
                 levels=(1,),
                 hidden_units=(1024,),
                 num_outputs=2 * num_landmarks,
-                feature_scale=_LANDMARK_FEATURE_SCALE,
-                head_bias=_PICTURE_CENTRE,
+                feature_scale=LANDMARK_FEATURE_SCALE,
+                head_bias=PICTURE_CENTRE,
                 name="landmark_branch",
                 **options,
             )

@@ -10,7 +10,7 @@ from tfac.errors import ConfigError
 from tfac.layers.graph_correlation import GraphCorrelation
 from tfac.layers.group_attention import GroupAttention
 from tfac.layers.group_head import GroupHead
-from tfac.models.backbones import FEATURE_LEVELS, create_backbone, create_feature_extractor
+from tfac.models.backbones import check_levels, create_backbone, create_feature_extractor
 from tfac.models.normalization import create_image_normalization
 
 
@@ -80,13 +80,12 @@ class MGGNet(keras.Model):
         self.backbone_name = backbone
         self.attributes = tuple(attributes)
         self.part_groups = {name: tuple(members) for name, members in part_groups.items()}
-        self.levels = tuple(levels)
+        self.levels = check_levels(levels)
         self.graph = graph
         self.alpha = alpha
         self.attention_width = attention_width
         self.averages_probabilities = averages_probabilities
         self.output_stride = output_stride
-        _check_levels(self.levels)
         self.group_names, group_indices = assign_groups(self.part_groups, self.attributes)
         if graph and len(self.group_names) < 2:
             raise ConfigError(
@@ -178,11 +177,3 @@ def _score_of_mean_probability(scores):
 
 def _mean(scores):
     return ops.mean(scores, axis=0)
-
-
-def _check_levels(levels: tuple[str, ...]) -> None:
-    if not levels or len(set(levels)) < len(levels) or not set(levels) <= set(FEATURE_LEVELS):
-        raise ConfigError(
-            f"levels: expected one or more of {', '.join(FEATURE_LEVELS)}, each once. "
-            f"Received: {', '.join(levels)}"
-        )

@@ -13,9 +13,10 @@ from tfac.errors import ConfigError
 
 MAX_IMAGE_SIDE = 2048
 
-MODELS = ("dmm_cnn", "mgg_net", "baseline", "mcnn_aux", "ps_mcnn")
-WITH_BACKBONE = ("dmm_cnn", "mgg_net", "baseline")
-_WITH_LANDMARKS = ("dmm_cnn",)
+MODELS = ("dmm_cnn", "mgg_net", "lga_net", "baseline", "mcnn_aux", "ps_mcnn")
+WITH_BACKBONE = ("dmm_cnn", "mgg_net", "lga_net", "baseline")
+_WITH_LANDMARKS = ("dmm_cnn", "lga_net")
+_WITH_ATTENTION = ("mgg_net", "lga_net")
 _WITH_ONE_LAST_MAP = ("dmm_cnn", "baseline")
 
 
@@ -92,11 +93,12 @@ class TrainConfig:
         "attribute heads read the last map's mean too (the paper's do not)",
         models=("dmm_cnn",),
     )
-    attention_levels: str = _option(
-        "P3,P4",
-        "the backbone's blocks that group attention reads",
-        choices=("P3", "P4", "P3,P4"),
-        models=("mgg_net",),
+    attention_levels: str | None = _option(
+        None,
+        "the backbone's blocks that group attention reads; by default P3,P4 of mgg_net and P4,P5 "
+        "of lga_net, which alone takes none",
+        choices=("P3", "P4", "P5", "P3,P4", "P4,P5", "P3,P4,P5", "none"),
+        models=_WITH_ATTENTION,
     )
     attention_groups: str = _option(
         "parts",
@@ -115,7 +117,7 @@ class TrainConfig:
         models=("mgg_net",),
     )
     attention_width: int = _option(
-        32, "channels of a group's attention module", minimum=1, models=("mgg_net",)
+        32, "channels of a group's attention module", minimum=1, models=_WITH_ATTENTION
     )
 
     # Loss, Eq. 1 to 6 of DMM-CNN
@@ -133,6 +135,13 @@ class TrainConfig:
     )
     beta: float = _option(
         0.5, "weight of the landmark loss, Eq. 3", minimum=0, models=_WITH_LANDMARKS
+    )
+    guidance: float = _option(
+        1.0,
+        "weight of the squared distance of the attention masks to where the landmarks say their "
+        "parts are",
+        minimum=0,
+        models=("lga_net",),
     )
     weighting: str = _option(
         "uniform",
@@ -260,6 +269,13 @@ class TrainConfig:
                 "weighting=gradnorm needs the gradients of the whole batch, so it cannot go with "
                 "strategy=mirrored"
             )
+        if self.attention_levels == "none" and self.model == "mgg_net":
+            yield "attention_levels=none: mgg_net without group attention is model=baseline"
+        if self.attention_levels == "none" and self.guides_attention:
+            yield (
+                "attention_levels=none leaves no attention for the landmarks to guide, so guidance "
+                f"must be 0. Received: guidance={self.guidance}"
+            )
         if self.output_stride not in (8, 16, 32):
             yield f"output_stride: expected 8, 16 or 32. Received: {self.output_stride}"
         if self.backbone in ("vgg16", "alexnet") and self.output_stride != 32:
@@ -299,6 +315,11 @@ class TrainConfig:
     def trains_landmarks(self) -> bool:
         """Whether the network has a landmark branch."""
         return self.landmarks and self.model in _WITH_LANDMARKS
+
+    @property
+    def guides_attention(self) -> bool:
+        """Whether landmarks say where attention masks should be."""
+        return self.guidance > 0 and self.model == "lga_net"
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the options as JSON can hold them."""

@@ -11,7 +11,7 @@ from tfac.data.augmentation import Augmentation
 from tfac.data.pipeline import evaluation_dataset, read_batches, read_info, train_dataset
 from tfac.data.records import RecordsInfo
 from tfac.errors import ConfigError
-from tfac.losses import AttributeLoss, get_attribute_loss
+from tfac.losses import AttributeLoss, PartGuidance, get_attribute_loss
 from tfac.training.checkpoints import (
     Checkpoints,
     TrainingState,
@@ -22,6 +22,7 @@ from tfac.training.checkpoints import (
 from tfac.training.class_balance import cached_label_counts, class_weights
 from tfac.training.config import TrainConfig
 from tfac.training.devices import create_strategy
+from tfac.training.fused_normalization import fuse_batch_norms
 from tfac.training.interruption import Interrupted, stop_on_signals
 from tfac.training.loop import Plan, create_plan, train
 from tfac.training.monitor import Monitor
@@ -89,6 +90,8 @@ def run_training(
         batch_size=config.batch_size,
         strategy=strategy,
         xla=config.xla,
+        part_guidance=_create_part_guidance(config, info, state),
+        guidance=config.guidance,
     )
     summaries = Summaries(workdir / "tensorboard")
     summaries.write_hyperparameters(config.to_dict())
@@ -150,6 +153,14 @@ def _create_attribute_loss(
     return get_attribute_loss(config.attribute_loss, weights)
 
 
+def _create_part_guidance(
+    config: TrainConfig, info: RecordsInfo, state: TrainingState
+) -> PartGuidance | None:
+    if not config.guides_attention:
+        return None
+    return PartGuidance(info.landmark_scheme, state.model.group_names)
+
+
 def _create_state(
     config: TrainConfig, info: RecordsInfo, plan: Plan, strategy: tf.distribute.Strategy
 ) -> TrainingState:
@@ -159,6 +170,7 @@ def _create_state(
         model = create_network(
             config, info.attributes, info.landmark_scheme, config.backbone_weights
         )
+        fuse_batch_norms(model)
         weighting = create_weighting(
             config.weighting, num_attributes, steps_per_epoch=plan.steps_per_epoch, model=model
         )
@@ -249,8 +261,10 @@ def _require_splits(config: TrainConfig, info: RecordsInfo) -> None:
 
 
 def _require_landmarks(result: ValidationResult, config: TrainConfig) -> None:
-    if config.trains_landmarks and result.landmark_loss is None:
+    flags = ["--nolandmarks"] * config.trains_landmarks
+    flags += ["--guidance=0"] * config.guides_attention
+    if flags and not result.has_landmarks:
         raise ConfigError(
-            f"landmarks=True, but no picture of split {config.validation_split} has landmarks; "
-            "train with --nolandmarks, or prepare the data set with landmarks"
+            f"landmarks={config.landmarks}, but no picture of split {config.validation_split} has "
+            f"landmarks; train with {' '.join(flags)}, or prepare the data set with landmarks"
         )

@@ -6,7 +6,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from tfac.losses import landmark_squared_error
+from tfac.losses import PartGuidance, landmark_squared_error
 from tfac.training.checkpoints import TrainingState
 
 # What the step reads of a batch. Strings such as the key cannot enter an XLA program.
@@ -15,26 +15,41 @@ STEP_FEATURES = ("images", "labels", "label_mask", "landmarks", "landmarks_valid
 TrainStep = Callable[[dict[str, tf.Tensor]], dict[str, tf.Tensor]]
 
 
-def joint_loss(outputs, batch, *, attribute_loss, weighting, beta: float, batch_size: int):
+def joint_loss(
+    outputs,
+    batch,
+    *,
+    attribute_loss,
+    weighting,
+    beta: float,
+    batch_size: int,
+    part_guidance: PartGuidance | None = None,
+    guidance: float = 0.0,
+):
     """Returns the losses of a batch, or one replica's share of them: shares add up.
 
-    ``total = weighting.total(sum_t L_t) + beta L_landmarks``, where L_tj is the sum over pictures
-    of attribute j's loss of term t, 0 where it is not annotated, divided by `batch_size`, and
-    L_landmarks likewise, 0 where a picture has no landmarks. The terms are the answer, "scores",
-    and every other output whose name ends in "_scores".
+    ``total = weighting.total(sum_t L_t) + beta L_landmarks + guidance L_guidance``, where L_tj is
+    the sum over pictures of attribute j's loss of term t, 0 where it is not annotated, divided by
+    `batch_size`, and L_landmarks and L_guidance likewise, 0 where a picture has no landmarks. The
+    terms are the answer, "scores", and every other output whose name ends in "_scores"; L_guidance
+    sums over every output whose name ends in "_attention_mask".
 
     Args:
         outputs: the model's, with "scores" [B, A], perhaps others such as "base_scores" [B, A], and
-            perhaps "landmarks" [B, K, 2].
+            perhaps "landmarks" [B, K, 2]; "P4_attention_mask" [B, h, w, G] and the like for
+            `part_guidance`.
         batch: with "labels", "label_mask" [B, A], "landmarks" [B, K, 2], "landmarks_valid" [B].
         attribute_loss: see `tfac.losses.get_attribute_loss`.
         weighting: see `tfac.training.weighting.Weighting`.
         beta: weight of the landmark loss.
         batch_size: N, the pictures of the whole batch over all replicas.
+        part_guidance: where attention masks should be; None to leave them alone.
+        guidance: weight of the masks' distance from there.
 
     Returns:
         ``{"total": [], "attributes": [A]}``, the latter of the answer; "landmarks" [] if the model
-        has them; and each other term's mean over attributes by its name, such as "base_scores" [].
+        has them; "guidance" [] if there is any; and each other term's mean over attributes by its
+        name, such as "base_scores" [].
 
     Reference:
         Mao et al. (DMM-CNN), Eq. 1 to 3; Chen et al. (MGG-Net), Eq. 5.
@@ -56,6 +71,14 @@ def joint_loss(outputs, batch, *, attribute_loss, weighting, beta: float, batch_
         per_picture = landmark_squared_error(batch["landmarks"], outputs["landmarks"])  # [B]
         losses["landmarks"] = ops.sum(per_picture * batch["landmarks_valid"]) / batch_size  # Eq. 1
         losses["total"] += beta * losses["landmarks"]  # Eq. 3
+    if part_guidance is not None:
+        per_picture = sum(
+            part_guidance.squared_error(mask, batch["landmarks"])
+            for name, mask in outputs.items()
+            if name.endswith("_attention_mask")
+        )  # [B]
+        losses["guidance"] = ops.sum(per_picture * batch["landmarks_valid"]) / batch_size
+        losses["total"] += guidance * losses["guidance"]
     return losses
 
 
@@ -67,6 +90,8 @@ def create_train_step(
     batch_size: int,
     strategy: tf.distribute.Strategy,
     xla: bool = False,
+    part_guidance: PartGuidance | None = None,
+    guidance: float = 0.0,
 ) -> TrainStep:
     """Returns a compiled function that takes a batch, updates the model and returns its losses.
 
@@ -79,16 +104,19 @@ def create_train_step(
     """
     model, optimizer, weighting = state.model, state.optimizer, state.weighting
     variables = state.trainable_variables
+    explain = {} if part_guidance is None else {"explain": True}
 
     def replica_step(batch):
         with tf.GradientTape(persistent=weighting.compares_gradients) as tape:
             losses = joint_loss(
-                model(batch["images"], training=True),
+                model(batch["images"], training=True, **explain),
                 batch,
                 attribute_loss=attribute_loss,
                 weighting=weighting,
                 beta=beta,
                 batch_size=batch_size,
+                part_guidance=part_guidance,
+                guidance=guidance,
             )
             scaled_loss = optimizer.scale_loss(losses["total"])
             scaled_losses = optimizer.scale_loss(losses["attributes"])

@@ -42,6 +42,7 @@ class ValidationResult:
             attribute without any.
         landmark_loss: Eq. 1 as a mean over the pictures with landmarks; None without a landmark
             branch, and if no picture has landmarks.
+        has_landmarks: whether any picture has landmarks.
         samples: a few of the pictures.
     """
 
@@ -50,6 +51,7 @@ class ValidationResult:
     scores: np.ndarray
     attribute_losses: np.ndarray
     landmark_loss: float | None
+    has_landmarks: bool
     samples: Samples
 
     @property
@@ -106,6 +108,7 @@ def validate(
     return ValidationResult(
         attribute_losses=(per_element * gathered["label_mask"]).sum(axis=0) / annotated,
         landmark_loss=landmark_loss,
+        has_landmarks=bool(valid.any()),
         samples=samples,
         **gathered,
     )

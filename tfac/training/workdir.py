@@ -155,13 +155,20 @@ def create_network(
     arguments = {}
     if config.model in WITH_BACKBONE:
         arguments = {"backbone": config.backbone, "output_stride": config.output_stride}
+    if config.attention_levels:
+        levels = config.attention_levels.split(",")
+        arguments["levels"] = () if levels == ["none"] else levels
+    if config.model == "lga_net":
+        arguments |= {
+            "num_landmarks": scheme.num_landmarks if config.landmarks else 0,
+            "attention_width": config.attention_width,
+        }
     if config.model == "mgg_net":
         groups = {name: (name,) for name in attributes}
         if config.attention_groups == "parts":
             groups = PART_GROUPS
         arguments |= {
             "part_groups": groups,
-            "levels": config.attention_levels.split(","),
             "graph": config.graph,
             "alpha": config.alpha,
             "attention_width": config.attention_width,
