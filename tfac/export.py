@@ -113,7 +113,7 @@ def _write(trained: TrainedModel, folder: Path) -> None:
     image_size = tuple(trained.image_size)
 
     def answer(images):  # [B, h, w, 3], resized
-        outputs = trained.model(images, training=False)
+        outputs = trained.predict(images)
         scores = tf.cast(outputs["scores"], tf.float32)  # [B, A]
         answers = {
             "scores": scores,

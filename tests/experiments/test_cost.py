@@ -3,7 +3,7 @@ import pytest
 from keras import ops
 
 from tfac.experiments.cost import count_multiply_adds
-from tfac.models import create_model
+from tfac.models import create_model, predict
 
 
 class Products(keras.Model):
@@ -36,3 +36,9 @@ def test_resnet18_takes_what_is_known_of_it():
     """1.81 G at 224 pixels, without the 1000 outputs for ImageNet (torchvision's page: 1.81)."""
     model = create_model("baseline", backbone="resnet18")
     assert count_multiply_adds(model, (224, 224)) == pytest.approx(1.81e9, rel=0.005)
+
+
+def test_a_flipped_picture_counts_too():
+    model = create_model("baseline", backbone="alexnet")
+    once = count_multiply_adds(model, (64, 64))
+    assert count_multiply_adds(lambda images: predict(model, images, True), (64, 64)) == 2 * once

@@ -125,6 +125,7 @@ def test_variants_of_table_1_differ_in_what_they_toggle(experiment, options):
 @pytest.mark.parametrize(
     ("experiment", "options"),
     [
+        ("lga_no_flip", {"test_time_flip": False}),
         ("lga_no_guidance", {"guidance": 0.0}),
         ("lga_no_landmarks", {"landmarks": False}),
         ("lga_attributes_alone", {"guidance": 0.0, "landmarks": False}),
@@ -142,7 +143,7 @@ def test_variants_of_lga_net_differ_in_what_they_are_named_after(experiment, opt
 def test_lga_net_is_trained_as_the_papers_networks_are():
     for other in ("baseline", "mgg_net"):
         found = differences(get_config("lga_net", "small"), get_config(other, "small"))
-        assert set(found) <= {"model"}
+        assert set(found) <= {"model", "test_time_flip"}
 
 
 def test_same_options_are_one_experiment():

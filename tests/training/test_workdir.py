@@ -54,6 +54,21 @@ def test_folder_that_is_no_workdir_is_refused(tmp_path):
         load_trained_model(tmp_path)
 
 
+def test_test_time_flip_counts_in_validation_and_in_use(tiny_records, tmp_path, tiny_network):
+    found = {}
+    for flip in (False, True):
+        config = dataclasses.replace(CONFIG, test_time_flip=flip)
+        run_training(config, tiny_records, tmp_path / str(flip), show_progress=False)
+        found[flip] = load_trained_model(tmp_path / str(flip))
+    for once, both in zip(found[False].model.variables, found[True].model.variables, strict=True):
+        np.testing.assert_array_equal(once, both)  # the training is the same
+    assert np.any(found[False].thresholds != found[True].thresholds)
+    images = np.random.default_rng(0).integers(0, 255, (2, 16, 20, 3)).astype(np.uint8)
+    scores = found[True].predict(images)["scores"]
+    once = [found[False].predict(each)["scores"] for each in (images, images[:, :, ::-1])]
+    np.testing.assert_allclose(scores, (once[0] + once[1]) / 2, rtol=1e-5)
+
+
 def test_damaged_checkpoint_is_named(tiny_records, tmp_path, tiny_network):
     run_training(CONFIG, tiny_records, tmp_path, show_progress=False)
     for path in (tmp_path / "checkpoints").glob("*.data-*"):

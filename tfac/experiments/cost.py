@@ -1,22 +1,23 @@
 """What a network costs: multiply-adds of one picture."""
 
-import keras
+from collections.abc import Callable
+
 import numpy as np
 import tensorflow as tf
 
 
-def count_multiply_adds(model: keras.Model, image_size: tuple[int, int]) -> int:
-    """Returns the multiply-adds that the model takes for one picture.
+def count_multiply_adds(predict: Callable, image_size: tuple[int, int]) -> int:
+    """Returns the multiply-adds that prediction takes for one picture.
 
-    Those of convolutions and matrix products, read from the shapes in the model's graph; what
+    Those of convolutions and matrix products, read from the shapes in its graph; what
     works element by element (normalisation, activations, pooling) is left out.
 
     Args:
-        model: images uint8 [B, H, W, 3] to outputs.
+        predict: images uint8 [B, H, W, 3] to outputs.
         image_size: height and width of the picture, pixels.
     """
     images = tf.TensorSpec([1, *image_size, 3], tf.uint8)
-    graph = tf.function(lambda batch: model(batch, training=False)).get_concrete_function(images)
+    graph = tf.function(predict).get_concrete_function(images)
     return sum(_multiply_adds(operation) for operation in graph.graph.get_operations())
 
 

@@ -70,7 +70,7 @@ def score_run(workdir: Path, data_dir: Path, split: str, batch_size: int = 64) -
         "validation_split": validation_split,
         "step": trained.step,
         "weights": int(sum(np.prod(weight.shape) for weight in trained.model.trainable_weights)),
-        "multiply_adds": count_multiply_adds(trained.model, trained.image_size),
+        "multiply_adds": count_multiply_adds(trained.predict, trained.image_size),
         "images_per_second": images_per_second,
         "training_seconds": trained.step * trained.config.batch_size / images_per_second,
         "splits": {

@@ -238,19 +238,26 @@ TABLES: tuple[Table, ...] = (
         title="LGA-Net: beside the papers' networks, and with a part left out or put in",
         metric=ACCURACY,
         reference="lga_net",
-        mark_names=("attention", "guided", "landmarks"),
+        mark_names=("attention", "guided", "landmarks", "flip"),
         rows=(
             Row("Baseline", "baseline"),
+            Row("Baseline with test-time flip", "baseline_flip", marks=("flip",)),
             Row("DMM-CNN", "dmm_cnn", marks=("landmarks",)),
             Row("MGG-Net", "mgg_net", marks=("attention",)),
-            Row("LGA-Net", "lga_net", marks=("attention", "guided", "landmarks")),
-            Row("masks not guided", "lga_no_guidance", marks=("attention", "landmarks")),
-            Row("no landmark task", "lga_no_landmarks", marks=("attention", "guided")),
-            Row("no landmarks at all", "lga_attributes_alone", marks=("attention",)),
-            Row("no group attention", "lga_no_attention", marks=("landmarks",)),
-            Row("on block 4 alone", "lga_block4", marks=("attention", "guided", "landmarks")),
-            Row("on block 5 alone", "lga_block5", marks=("attention", "guided", "landmarks")),
-            Row("dynamic weights", "lga_dynamic", marks=("attention", "guided", "landmarks")),
+            Row("LGA-Net", "lga_net", marks=("attention", "guided", "landmarks", "flip")),
+            Row("no flip", "lga_no_flip", marks=("attention", "guided", "landmarks")),
+            Row("masks not guided", "lga_no_guidance", marks=("attention", "landmarks", "flip")),
+            Row("no landmark task", "lga_no_landmarks", marks=("attention", "guided", "flip")),
+            Row("no landmarks at all", "lga_attributes_alone", marks=("attention", "flip")),
+            Row("no group attention", "lga_no_attention", marks=("landmarks", "flip")),
+            *(
+                Row(label, experiment, marks=("attention", "guided", "landmarks", "flip"))
+                for label, experiment in (
+                    ("on block 4 alone", "lga_block4"),
+                    ("on block 5 alone", "lga_block5"),
+                    ("with dynamic weights", "lga_dynamic"),
+                )
+            ),
         ),
     ),
 )

@@ -36,7 +36,7 @@ class Experiment:
 _DMM_CNN = {"model": "dmm_cnn", "weighting": DYNAMIC, "thresholds": "adaptive"}
 _BASELINE = {"model": "baseline", "thresholds": "fixed"}
 _MGG_NET = {"model": "mgg_net", "thresholds": "fixed"}
-_LGA_NET = {"model": "lga_net", "thresholds": "fixed"}
+_LGA_NET = {"model": "lga_net", "thresholds": "fixed", "test_time_flip": True}
 _GAL = {**_MGG_NET, "graph": False}
 _INDEPENDENT = {**_GAL, "attention_groups": "attributes"}
 _BALANCED = {"class_balance": "positive"}
@@ -136,7 +136,8 @@ EXPERIMENTS: tuple[Experiment, ...] = (
         )
     ),
     # This project's own: each part left out, and parts of the papers' methods put in
-    _lga("lga_net", "LGA-Net: group attention that landmarks guide", True),
+    _lga("lga_net", "LGA-Net: group attention that landmarks guide, test-time flip", True),
+    _lga("lga_no_flip", "LGA-Net without test-time flip", test_time_flip=False),
     _lga("lga_no_guidance", "LGA-Net, landmarks do not guide the masks", guidance=0.0),
     _lga("lga_no_landmarks", "LGA-Net without the landmark task", landmarks=False),
     _lga(
@@ -154,6 +155,12 @@ EXPERIMENTS: tuple[Experiment, ...] = (
     _lga("lga_block4", "LGA-Net on block 4", attention_levels="P4"),
     _lga("lga_block5", "LGA-Net on block 5", attention_levels="P5"),
     _lga("lga_dynamic", "LGA-Net with dynamic weights", weighting=DYNAMIC),
+    Experiment(
+        "baseline_flip",
+        "dmm_baseline",
+        "the plain backbone with test-time flip",
+        {**_BASELINE, "test_time_flip": True},
+    ),
     # Systems that both papers compare with
     Experiment(
         "moon",

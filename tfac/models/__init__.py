@@ -14,6 +14,7 @@ from tfac.models.dmm_cnn import DMMCNN
 from tfac.models.lga_net import LGANet
 from tfac.models.mcnn_aux import MCNNAUX
 from tfac.models.mgg_net import MGGNet
+from tfac.models.prediction import predict
 from tfac.models.ps_mcnn import PSMCNN
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "create_feature_extractor",
     "create_model",
     "load_backbone_weights",
+    "predict",
 ]
 
 MODELS = {

@@ -120,6 +120,12 @@ class TrainConfig:
         32, "channels of a group's attention module", minimum=1, models=_WITH_ATTENTION
     )
 
+    test_time_flip: bool = _option(
+        False,
+        "answer with the mean score of a picture and its mirror image, at twice the cost of "
+        "prediction",
+    )
+
     # Loss, Eq. 1 to 6 of DMM-CNN
     attribute_loss: str = _option(
         "binary_crossentropy",

@@ -104,7 +104,7 @@ def run_training(
         callbacks=callbacks,
         show_progress=show_progress,
     )
-    predict_step = create_predict_step(state.model, strategy)
+    predict_step = create_predict_step(state.model, strategy, config.test_time_flip)
     validation_batches = strategy.experimental_distribute_dataset(_validation_dataset(config, info))
     with stop_on_signals() as interruption, monitor.running():
 

@@ -7,6 +7,7 @@ import tensorflow as tf
 from keras import ops
 
 from tfac.losses import PartGuidance, landmark_squared_error
+from tfac.models import predict
 from tfac.training.checkpoints import TrainingState
 
 # What the step reads of a batch. Strings such as the key cannot enter an XLA program.
@@ -145,16 +146,17 @@ def _mean_over_replicas(gradients: list[tf.Tensor]) -> list[tf.Tensor]:
 
 
 def create_predict_step(
-    model: keras.Model, strategy: tf.distribute.Strategy
+    model: keras.Model, strategy: tf.distribute.Strategy, test_time_flip: bool = False
 ) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
     """Returns a compiled function from images to the model's outputs, without training.
 
-    With several replicas both are per-replica values.
+    With several replicas both are per-replica values. `test_time_flip` is that of
+    `tfac.models.predict`.
     """
 
     @tf.function(reduce_retracing=True)
     def predict_step(images):
-        return strategy.run(lambda images: model(images, training=False), args=(images,))
+        return strategy.run(predict, args=(model, images, test_time_flip))
 
     return predict_step
 

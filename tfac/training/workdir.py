@@ -18,7 +18,7 @@ from tfac.evaluation.split_scores import ScoringModel
 from tfac.files import whole_file
 from tfac.landmarks import LandmarkScheme, get_landmark_scheme
 from tfac.losses import get_attribute_loss
-from tfac.models import create_model
+from tfac.models import create_model, predict
 from tfac.training.checkpoints import has_checkpoint, restore_for_use
 from tfac.training.config import WITH_BACKBONE, TrainConfig
 
@@ -65,6 +65,10 @@ class TrainedModel:
     image_size: tuple[int, int]
     step: int
     config: TrainConfig
+
+    def predict(self, images):
+        """Returns the outputs for images [B, H, W, 3], the scores as the config says."""
+        return predict(self.model, images, self.config.test_time_flip)
 
 
 def load_trained_model(workdir: str | Path) -> TrainedModel:
@@ -133,7 +137,7 @@ def scoring_model(trained: TrainedModel, source: str) -> ScoringModel:
     images = tf.TensorSpec([None, *trained.image_size, 3], tf.uint8)
     return ScoringModel(
         source=source,
-        score=tf.function(lambda batch: trained.model(batch, training=False), [images]),
+        score=tf.function(trained.predict, [images]),
         attributes=trained.attributes,
         thresholds=trained.thresholds,
         image_size=trained.image_size,

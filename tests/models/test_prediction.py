@@ -1,0 +1,36 @@
+import numpy as np
+import pytest
+
+from tfac.models import create_model, predict
+
+
+@pytest.fixture(scope="module")
+def model():
+    return create_model("dmm_cnn", backbone="resnet18")
+
+
+@pytest.fixture
+def images():
+    return np.random.default_rng(0).integers(0, 256, (2, 40, 48, 3)).astype(np.uint8)
+
+
+def test_without_the_flip_it_is_the_model_s_answer(model, images):
+    outputs = predict(model, images)
+    for name, value in model(images, training=False).items():
+        np.testing.assert_array_equal(outputs[name], value)
+
+
+def test_scores_are_means_over_a_picture_and_its_mirror_image(model, images):
+    outputs = predict(model, images, test_time_flip=True)
+    for i in range(2):
+        own = model(images[i : i + 1])
+        mirrored = model(np.array([[row[::-1] for row in images[i]]]))
+        expected = (np.array(own["scores"][0]) + np.array(mirrored["scores"][0])) / 2
+        np.testing.assert_allclose(outputs["scores"][i], expected, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(outputs["landmarks"][i], own["landmarks"][0], atol=1e-5)
+
+
+def test_a_mirrored_picture_has_the_same_scores(model, images):
+    scores = predict(model, images, test_time_flip=True)["scores"]
+    mirrored = predict(model, images[:, :, ::-1].copy(), test_time_flip=True)["scores"]
+    np.testing.assert_allclose(scores, mirrored, rtol=1e-5, atol=1e-6)
