@@ -142,8 +142,11 @@ def _rows(table: Table, outcomes: Mapping[str, Outcome], protocol: str) -> str:
         cells += [_figure(row.published.get(data_set)) for data_set in data_sets]
         cells += _own_cells(row, outcomes.get(row.experiment), reference, metrics)
         lines.append(_line(cells))
-    own = "accuracy" if table.metric == ACCURACY else "balanced accuracy"
-    return _html_table(lines, f"The paper's figures are {own} (protocol {protocol})")
+    caption = f"Protocol {protocol}"
+    if data_sets:
+        own = "accuracy" if table.metric == ACCURACY else "balanced accuracy"
+        caption = f"The paper's figures are {own} (protocol {protocol})"
+    return _html_table(lines, caption)
 
 
 def _own_cells(
