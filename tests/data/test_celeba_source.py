@@ -10,7 +10,7 @@ from tests.data.celeba_files import (
     write_celeba,
 )
 from tfac.attributes import ATTRIBUTES
-from tfac.data.celeba_source import find_source, read_splits
+from tfac.data.celeba_source import CelebASource
 from tfac.data.problems import Problems
 from tfac.errors import DataError
 
@@ -21,8 +21,8 @@ LANDMARKS = "list_landmarks_align_celeba.txt"
 @pytest.mark.parametrize("archive", [True, False])
 @pytest.mark.parametrize("nested", [True, False])
 def test_official_layouts_are_read_alike(tmp_path, archive, nested):
-    source = find_source(write_celeba(tmp_path, archive=archive, nested=nested))
-    splits = read_splits(source, Problems())
+    source = CelebASource(write_celeba(tmp_path, archive=archive, nested=nested))
+    splits = source.read_splits(Problems())
     assert list(splits) == ["train", "validation", "test"]
     for number, split in enumerate(splits.values()):
         pictures = [i for i, part in enumerate(PARTITION) if part == number]
@@ -37,17 +37,17 @@ def test_official_layouts_are_read_alike(tmp_path, archive, nested):
 def test_archive_goes_before_extracted_folder(tmp_path):
     write_celeba(tmp_path, archive=True)
     write_celeba(tmp_path, archive=False)
-    assert find_source(tmp_path).pictures.path.name == "img_align_celeba.zip"
+    assert CelebASource(tmp_path).pictures.path.name == "img_align_celeba.zip"
 
 
 def test_empty_split_is_left_out(tmp_path):
     write_celeba(tmp_path, names=NAMES[:2], partition=(1, 0))
-    assert list(read_splits(find_source(tmp_path), Problems())) == ["train", "validation"]
+    assert list(CelebASource(tmp_path).read_splits(Problems())) == ["train", "validation"]
 
 
 def test_landmarks_are_fractions_of_the_official_size(tmp_path):
-    source = find_source(write_celeba(tmp_path, landmarks=True, nested=True))
-    landmarks = read_splits(source, Problems(), with_landmarks=True)["validation"].landmarks
+    source = CelebASource(write_celeba(tmp_path, landmarks=True, nested=True))
+    landmarks = source.read_splits(Problems(), with_landmarks=True)["validation"].landmarks
     assert landmarks.shape == (2, 5, 2) and landmarks.dtype == np.float32
     np.testing.assert_allclose(landmarks[0, 0], [69 / 178, 111 / 218], rtol=1e-6)
     np.testing.assert_allclose(landmarks[:, 2, 1], [134 / 218, 135 / 218], rtol=1e-6)
@@ -57,12 +57,12 @@ def test_landmarks_are_fractions_of_the_official_size(tmp_path):
 def test_missing_file_is_named(tmp_path, missing):
     (write_celeba(tmp_path) / missing).unlink()
     with pytest.raises(DataError, match=f"expected {missing}.* found none"):
-        find_source(tmp_path)
+        CelebASource(tmp_path)
 
 
 def test_missing_folder_is_named(tmp_path):
     with pytest.raises(DataError, match="nowhere"):
-        find_source(tmp_path / "nowhere")
+        CelebASource(tmp_path / "nowhere")
 
 
 def change(path, line, old, new):
@@ -163,20 +163,20 @@ CASES = {
 
 def break_one_thing(folder, case):
     CASES[case][0](write_celeba(folder, archive=False))
-    return find_source(folder)
+    return CelebASource(folder)
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_stop_names_file_and_line(tmp_path, case):
     with pytest.raises(DataError, match=CASES[case][1]):
-        read_splits(break_one_thing(tmp_path, case), Problems("stop"))
+        break_one_thing(tmp_path, case).read_splits(Problems("stop"))
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_skip_counts_names_and_goes_on(tmp_path, capsys, case):
     _, message, kind, left_out = CASES[case]
     problems = Problems("skip")
-    splits = read_splits(break_one_thing(tmp_path, case), problems)
+    splits = break_one_thing(tmp_path, case).read_splits(problems)
     assert {name for split in splits.values() for name in split.names} == set(NAMES) - left_out
     assert problems.skipped[kind] == 1
     captured = capsys.readouterr().err
@@ -187,7 +187,7 @@ def test_skip_counts_names_and_goes_on(tmp_path, capsys, case):
 @pytest.mark.parametrize("case", CASES)
 def test_one_fault_is_counted_once(tmp_path, case):
     problems = Problems("skip")
-    read_splits(break_one_thing(tmp_path, case), problems)
+    break_one_thing(tmp_path, case).read_splits(problems)
     assert problems.skipped.total() == 1
 
 
@@ -203,24 +203,24 @@ def test_one_fault_is_counted_once(tmp_path, case):
 def test_foreign_header_is_refused_always(tmp_path, on_error, line, old, new, message):
     change(write_celeba(tmp_path) / LABELS, line, old, new)
     with pytest.raises(DataError, match=message):
-        read_splits(find_source(tmp_path), Problems(on_error))
+        CelebASource(tmp_path).read_splits(Problems(on_error))
 
 
 def test_binary_annotation_file_is_refused(tmp_path):
     (write_celeba(tmp_path) / LABELS).write_bytes(bytes(range(256)) * 50)
     with pytest.raises(DataError, match=f"{LABELS} line 1: expected the number of rows"):
-        read_splits(find_source(tmp_path), Problems())
+        CelebASource(tmp_path).read_splits(Problems())
 
 
 def test_broken_landmark_row_leaves_the_picture_without_landmarks(tmp_path):
     write_celeba(tmp_path, landmarks=True)
     change(tmp_path / LANDMARKS, 3, " 69", " 690")
     drop(tmp_path / LANDMARKS, 4)
-    source = find_source(tmp_path)
+    source = CelebASource(tmp_path)
     with pytest.raises(DataError, match="line 3: expected coordinates inside a picture of 178x218"):
-        read_splits(source, Problems(), with_landmarks=True)
+        source.read_splits(Problems(), with_landmarks=True)
     problems = Problems("skip")
-    train = read_splits(source, problems, with_landmarks=True)["train"]
+    train = source.read_splits(problems, with_landmarks=True)["train"]
     assert np.isnan(train.landmarks).all(axis=(1, 2)).tolist() == [True, True, False, False]
     assert problems.skipped == {
         "malformed row": 1,
@@ -233,4 +233,4 @@ def test_nothing_left_is_an_error(tmp_path):
     write_celeba(tmp_path)
     (tmp_path / SPLIT_FILE).write_text("")
     with pytest.raises(DataError, match="expected at least one picture with labels"):
-        read_splits(find_source(tmp_path), Problems("skip"))
+        CelebASource(tmp_path).read_splits(Problems("skip"))

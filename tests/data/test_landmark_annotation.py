@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from tests.data.celeba_files import encoded_picture
+from tfac.data.celeba_source import ALIGNMENT
 from tfac.data.face_detection import FaceDetector
 from tfac.data.landmark_annotation import (
-    ALIGNED_FACE,
     ASSUMED,
     BROKEN,
     CHUNK_SIZE,
@@ -93,6 +93,7 @@ def test_damaged_chunk_is_computed_again(job, damage):
 KILLED_PROGRAM = """
 import sys
 from pathlib import Path
+from tfac.data.celeba_source import ALIGNMENT
 from tfac.data.landmark_annotation import AnnotationJob, annotate
 from tfac.data.pictures import PictureFiles
 
@@ -141,15 +142,15 @@ def test_folder_that_cannot_be_written_is_an_error(job, tmp_path):
 
 def test_small_pictures_are_enlarged_and_large_ones_left():
     detector = StubDetector()
-    find_landmarks(np.zeros((64, 64, 3), np.uint8), detector)
+    find_landmarks(np.zeros((64, 64, 3), np.uint8), detector, ALIGNMENT)
     assert detector.shape == (218, 178, 3)
-    find_landmarks(np.zeros((500, 400, 3), np.uint8), detector)
+    find_landmarks(np.zeros((500, 400, 3), np.uint8), detector, ALIGNMENT)
     assert detector.shape == (500, 400, 3)
 
 
 def test_undetected_face_is_assumed_at_the_known_place():
-    points, status = find_landmarks(np.zeros((218, 178, 3), np.uint8), StubDetector())
-    left, top, right, bottom = ALIGNED_FACE
+    points, status = find_landmarks(np.zeros((218, 178, 3), np.uint8), StubDetector(), ALIGNMENT)
+    left, top, right, bottom = ALIGNMENT.face
     assert status == ASSUMED and points.dtype == np.float32
     np.testing.assert_allclose(points[0], [(left + right) / 2, (top + bottom) / 2], atol=1e-6)
 
@@ -157,10 +158,10 @@ def test_undetected_face_is_assumed_at_the_known_place():
 def test_of_several_faces_the_one_at_the_known_place_counts():
     aligned, elsewhere = (46, 90, 134, 178), (0, 0, 120, 120)
     picture = np.zeros((218, 178, 3), np.uint8)
-    points, status = find_landmarks(picture, StubDetector(elsewhere, aligned))
+    points, status = find_landmarks(picture, StubDetector(elsewhere, aligned), ALIGNMENT)
     assert status == DETECTED
     np.testing.assert_allclose(points[0], [90 / 178, 134 / 218], atol=1e-6)
-    assert find_landmarks(picture, StubDetector((0, 0, 60, 60)))[1] == ASSUMED
+    assert find_landmarks(picture, StubDetector((0, 0, 60, 60)), ALIGNMENT)[1] == ASSUMED
 
 
 def test_overlap_is_intersection_over_union():
@@ -176,7 +177,8 @@ def test_most_real_faces_are_detected(real_faces, folder):
     files = PictureFiles(real_faces / folder / "img_align_celeba.zip")
     detector = FaceDetector(upsample=0)
     results = [
-        find_landmarks(open_picture(files.read(n)), detector) for n in sorted(files.names)[:80]
+        find_landmarks(open_picture(files.read(n)), detector, ALIGNMENT)
+        for n in sorted(files.names)[:80]
     ]
     assert np.mean([status == DETECTED for _, status in results]) > 0.8
     eyes = np.mean([points[36:48] for points, _ in results], axis=(0, 1))

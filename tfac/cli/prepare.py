@@ -83,11 +83,12 @@ def _refuse_flags_of_other_datasets() -> None:
 def _prepare_celeba() -> None:
     if not FLAGS.source_dir:
         raise ConfigError("--dataset=celeba needs --source_dir, the folder of CelebA's files")
-    from tfac.data.celeba import prepare_celeba
+    from tfac.data.celeba_source import CelebASource
+    from tfac.data.preparation import prepare
 
     started = time.monotonic()
-    prepared = prepare_celeba(
-        FLAGS.source_dir,
+    prepared = prepare(
+        CelebASource(FLAGS.source_dir),
         FLAGS.data_dir,
         landmarks=FLAGS.landmarks,
         workers=FLAGS.workers,

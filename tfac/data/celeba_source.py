@@ -13,7 +13,6 @@ Reference:
     Liu et al., "Deep Learning Face Attributes in the Wild", ICCV 2015.
 """
 
-import dataclasses
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -21,9 +20,12 @@ from pathlib import Path
 import numpy as np
 
 from tfac.attributes import ATTRIBUTES
+from tfac.data.landmark_annotation import Alignment
 from tfac.data.pictures import PictureFiles
 from tfac.data.problems import Problems
+from tfac.data.source import Source, SourceSplit
 from tfac.errors import DataError
+from tfac.landmarks import CELEBA_5
 
 PICTURE_SIZE = (218, 178)  # height and width of an official aligned picture, pixels
 
@@ -44,57 +46,118 @@ Row = tuple[int, bytes]  # line number from 1, parsed values
 Rows = dict[str, Row]
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class CelebASource:
-    """The files of one copy of CelebA; `landmarks` is None where that file is not there."""
-
-    pictures: PictureFiles
-    labels: Path
-    partition: Path
-    landmarks: Path | None
-
-    @property
-    def annotation_files(self) -> list[Path]:
-        """The annotation files that are there."""
-        return [path for path in (self.labels, self.partition, self.landmarks) if path]
+# The median of dlib's rectangles.
+ALIGNMENT = Alignment(face=(0.253, 0.427, 0.742, 0.826), aspect=178 / 218)
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class CelebASplit:
-    """The annotated pictures of one split, N of them, sorted by name.
-
-    Attributes:
-        names: file names of the pictures.
-        lines: int32 [N], where each stands in list_attr_celeba.txt, from 1.
-        labels: uint8 [N, 40] in {0, 1}.
-        landmarks: float32 [N, 5, 2] in [0, 1] of the picture, NaN where there is no row; None where
-            they were not read.
-    """
-
-    names: list[str]
-    lines: np.ndarray
-    labels: np.ndarray
-    landmarks: np.ndarray | None
-
-
-def find_source(source_dir: str | os.PathLike) -> CelebASource:
-    """Returns the files of the copy of CelebA in `source_dir`.
+class CelebASource(Source):
+    """A copy of CelebA in its official layout.
 
     Where both the archive and the extracted folder are there, the archive is read.
+
+    Args:
+        source_dir: the folder with its files.
 
     Raises:
         DataError: the folder, the pictures or a required annotation file is missing.
     """
-    source_dir = Path(source_dir)
-    if not source_dir.is_dir():
-        raise DataError(f"expected a folder with CelebA's files. Received: {source_dir}")
-    landmarks = _find(source_dir, LANDMARKS_NAME, required=False)
-    return CelebASource(
-        pictures=PictureFiles(_find(source_dir, *PICTURE_NAMES)),
-        labels=_find(source_dir, LABELS_NAME),
-        partition=_find(source_dir, PARTITION_NAME),
-        landmarks=landmarks,
-    )
+
+    name = "celeba"
+    description = "CelebA (Liu et al., ICCV 2015): aligned faces with 40 attributes."
+    homepage = "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html"
+    attributes = ATTRIBUTES
+    alignment = ALIGNMENT
+
+    def __init__(self, source_dir: str | os.PathLike):
+        source_dir = Path(source_dir)
+        if not source_dir.is_dir():
+            raise DataError(f"expected a folder with CelebA's files. Received: {source_dir}")
+        self.pictures = PictureFiles(_find(source_dir, *PICTURE_NAMES))
+        self._labels = _find(source_dir, LABELS_NAME)
+        self._partition = _find(source_dir, PARTITION_NAME)
+        self._landmarks = _find(source_dir, LANDMARKS_NAME, required=False)
+        self.own_landmarks = CELEBA_5 if self._landmarks else None
+        files = (self._labels, self._partition, self._landmarks)
+        self.annotation_files = [path for path in files if path]
+
+    def read_splits(
+        self, problems: Problems, *, with_landmarks: bool = False
+    ) -> dict[str, SourceSplit]:
+        """Reads the annotation files and checks them against each other and the pictures.
+
+        Of a row that occurs twice the first counts. A row that is skipped leaves its picture out, a
+        skipped row of landmarks leaves the picture without landmarks. Pictures are sorted by name,
+        splits are in the order of SPLITS. See `Source.read_splits`.
+        """
+        labels, refused = _read_rows(self._labels, _parse_labels, problems, ATTRIBUTES)
+        partition, refused_too = _read_rows(self._partition, _parse_partition, problems)
+        refused |= refused_too
+        landmarks: Rows | None = None
+        if with_landmarks:
+            landmarks, without = _read_rows(
+                self._landmarks, _parse_landmarks, problems, LANDMARK_COLUMNS
+            )
+        self._check_against_each_other(labels, partition, refused, problems)
+        names = sorted(labels.keys() & partition.keys() & self.pictures.names)
+        if landmarks is not None:
+            for name in names:
+                if name not in landmarks and name not in without:
+                    problems.report(
+                        "picture without a landmarks row",
+                        f"{self._landmarks}: expected a row for {name} ({self._labels} line "
+                        f"{labels[name][0]}), found none",
+                    )
+        by_split: list[list[str]] = [[], [], []]
+        for name in names:
+            by_split[partition[name][1][0]].append(name)
+        splits = {
+            split: self._to_arrays(members, labels, landmarks)
+            for split, members in zip(SPLITS, by_split, strict=True)
+            if members
+        }
+        if not splits:
+            raise DataError(
+                f"{self._labels}: expected at least one picture with labels, found none"
+            )
+        return splits
+
+    def _check_against_each_other(
+        self, labels: Rows, partition: Rows, refused: set[str], problems: Problems
+    ) -> None:
+        """Reports each picture and row that is alone, once."""
+        pictures = self.pictures.names
+        for name in sorted(pictures - labels.keys() - refused):
+            problems.report(
+                "picture without a row",
+                f"{self.pictures.describe(name)}: expected a row in {self._labels}, found none",
+            )
+        for name, (line, _) in labels.items():
+            where = f"{self._labels} line {line}: {name} is missing from"
+            if name not in pictures:
+                problems.report("row without a picture", f"{where} {self.pictures.path}")
+            elif name not in partition and name not in refused:
+                problems.report("row in one file alone", f"{where} {self._partition}")
+        for name, (line, _) in partition.items():
+            if name not in labels and name not in pictures and name not in refused:
+                problems.report(
+                    "row in one file alone",
+                    f"{self._partition} line {line}: {name} is missing from {self._labels}",
+                )
+
+    def _to_arrays(self, names: list[str], labels: Rows, landmarks: Rows | None) -> SourceSplit:
+        missing = np.full((5, 2), np.nan, np.float32).tobytes()
+        points = None
+        if landmarks is not None:
+            rows = [landmarks[name][1] if name in landmarks else missing for name in names]
+            points = np.frombuffer(b"".join(rows), np.float32).reshape(-1, 5, 2)
+        packed = b"".join(labels[name][1] for name in names)
+        return SourceSplit(
+            names=names,
+            file=self._labels,
+            lines=np.array([labels[name][0] for name in names], np.int32),
+            labels=np.frombuffer(packed, np.uint8).reshape(-1, len(ATTRIBUTES)),
+            landmarks=points,
+        )
 
 
 def _find(source_dir: Path, *names: str, required: bool = True) -> Path | None:
@@ -108,59 +171,6 @@ def _find(source_dir: Path, *names: str, required: bool = True) -> Path | None:
             "found none"
         )
     return None
-
-
-def read_splits(
-    source: CelebASource, problems: Problems, *, with_landmarks: bool = False
-) -> dict[str, CelebASplit]:
-    """Reads the annotation files and checks them against each other and against the pictures.
-
-    Of a row that occurs twice the first counts. A row that is skipped leaves its picture out, a
-    skipped row of landmarks leaves the picture without landmarks.
-
-    Args:
-        source: the files.
-        problems: told of each row that is malformed, doubled, or alone in its file, and of each
-            picture without a row.
-        with_landmarks: also read the landmarks file, which must be there.
-
-    Returns:
-        The splits that have pictures, in the order of SPLITS.
-
-    Raises:
-        DataError: a file cannot be read, or has another header; or a problem, where `problems` says
-            stop; or nothing is left.
-    """
-    labels, refused = _read_rows(source.labels, _parse_labels, problems, ATTRIBUTES)
-    partition, refused_too = _read_rows(source.partition, _parse_partition, problems)
-    refused |= refused_too
-    landmarks: Rows | None = None
-    if with_landmarks:
-        landmarks, without = _read_rows(
-            source.landmarks, _parse_landmarks, problems, LANDMARK_COLUMNS
-        )
-    _check_against_each_other(source, labels, partition, refused, problems)
-    names = sorted(labels.keys() & partition.keys() & source.pictures.names)
-    if landmarks is not None:
-        for name in names:
-            if name not in landmarks and name not in without:
-                line = labels[name][0]
-                problems.report(
-                    "picture without a landmarks row",
-                    f"{source.landmarks}: expected a row for {name} ({source.labels} line {line}), "
-                    "found none",
-                )
-    by_split: list[list[str]] = [[], [], []]
-    for name in names:
-        by_split[partition[name][1][0]].append(name)
-    splits = {
-        split: _to_arrays(members, labels, landmarks)
-        for split, members in zip(SPLITS, by_split, strict=True)
-        if members
-    }
-    if not splits:
-        raise DataError(f"{source.labels}: expected at least one picture with labels, found none")
-    return splits
 
 
 def _read_rows(
@@ -254,43 +264,3 @@ def _parse_landmarks(values: list[str]) -> bytes:
 def _check_number(values: list[str], expected: int, what: str) -> None:
     if len(values) != expected:
         raise ValueError(f"expected {expected} {what} after the name. Received: {len(values)}")
-
-
-def _check_against_each_other(
-    source: CelebASource, labels: Rows, partition: Rows, refused: set[str], problems: Problems
-) -> None:
-    """Reports each picture and row that is alone, once."""
-    pictures = source.pictures.names
-    for name in sorted(pictures - labels.keys() - refused):
-        problems.report(
-            "picture without a row",
-            f"{source.pictures.describe(name)}: expected a row in {source.labels}, found none",
-        )
-    for name, (line, _) in labels.items():
-        where = f"{source.labels} line {line}: {name} is missing from"
-        if name not in pictures:
-            problems.report("row without a picture", f"{where} {source.pictures.path}")
-        elif name not in partition and name not in refused:
-            problems.report("row in one file alone", f"{where} {source.partition}")
-    for name, (line, _) in partition.items():
-        if name not in labels and name not in pictures and name not in refused:
-            problems.report(
-                "row in one file alone",
-                f"{source.partition} line {line}: {name} is missing from {source.labels}",
-            )
-
-
-def _to_arrays(names: list[str], labels: Rows, landmarks: Rows | None) -> CelebASplit:
-    missing = np.full((5, 2), np.nan, np.float32).tobytes()
-    points = None
-    if landmarks is not None:
-        packed = b"".join(landmarks[name][1] if name in landmarks else missing for name in names)
-        points = np.frombuffer(packed, np.float32).reshape(-1, 5, 2)
-    return CelebASplit(
-        names=names,
-        lines=np.array([labels[name][0] for name in names], np.int32),
-        labels=np.frombuffer(b"".join(labels[name][1] for name in names), np.uint8).reshape(
-            -1, len(ATTRIBUTES)
-        ),
-        landmarks=points,
-    )

@@ -26,18 +26,27 @@ from tfac.files import whole_file
 
 CHUNK_SIZE = 256
 
-# Height and width to which smaller pictures are enlarged: CelebA's aligned pictures. The detector
-# finds faces of 80 pixels and more, and theirs are 87 wide.
-DETECTION_SIZE = (218, 178)
+# The detector finds faces of 80 pixels and more, so lower pictures are enlarged to this height.
+DETECTION_HEIGHT = 218  # pixels
 
-# Where the face of an aligned CelebA picture is: left, top, right, bottom in fractions of its width
-# and height. Median of the detector's rectangles.
-ALIGNED_FACE = (0.253, 0.427, 0.742, 0.826)
-
-# A detected rectangle that overlaps ALIGNED_FACE less (intersection over union) is another face.
+# A detected rectangle that overlaps where the face lies less (intersection over union) is another.
 MIN_OVERLAP = 0.3
 
-DETECTED, ASSUMED, BROKEN = 0, 1, 2
+DETECTED, ASSUMED, BROKEN, NO_FACE = 0, 1, 2, 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Alignment:
+    """How the pictures of a data set show their faces, where all do so alike.
+
+    Attributes:
+        face: left, top, right and bottom of the face in fractions of width and height.
+        aspect: width over height of the pictures as they were aligned; they may be stored
+            otherwise.
+    """
+
+    face: tuple[float, float, float, float]
+    aspect: float
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -49,7 +58,8 @@ class Chunk:
         points: float32 [N, 68, 2], dlib's points in fractions of the picture's width and height
             (some may lie outside [0, 1]); [N, 0, 2] where landmarks were not wanted.
         status: uint8 [N]: DETECTED, ASSUMED (no face was detected; the points were predicted from
-            ALIGNED_FACE) or BROKEN (the picture cannot be decoded).
+            where aligned pictures have theirs), NO_FACE (no face was detected, and it may be
+            anywhere; also without landmarks) or BROKEN (the picture cannot be decoded).
         errors: str [N], why a picture is BROKEN, else empty.
     """
 
@@ -68,12 +78,14 @@ class AnnotationJob:
         names: which pictures, in the order of the chunks.
         folder: where the chunk files go; one job's own.
         find_landmarks: False only checks that the pictures can be decoded.
+        alignment: where the faces are; None where they may be anywhere.
     """
 
     pictures: PictureFiles
     names: Sequence[str]
     folder: Path
     find_landmarks: bool = True
+    alignment: Alignment | None = None
 
     def chunk_names(self) -> list[Sequence[str]]:
         """The names of the pictures of each chunk."""
@@ -91,12 +103,35 @@ class AnnotationJob:
 
     def compute(self, index: int, names: Sequence[str], detector: FaceDetector) -> None:
         """Computes the chunk `index` of the pictures `names` and writes its file."""
-        chunk = _annotate(self.pictures, names, detector if self.find_landmarks else None)
+        chunk = self._annotate(names, detector if self.find_landmarks else None)
         with whole_file(self._path(index)) as path, path.open("wb") as file:
             np.savez(file, **dataclasses.asdict(chunk))
 
     def _path(self, index: int) -> Path:
         return self.folder / f"chunk-{index:06d}.npz"
+
+    def _annotate(self, names: Sequence[str], detector: FaceDetector | None) -> Chunk:
+        count = len(names)
+        sizes = np.zeros((count, 2), np.int32)
+        points = np.full((count, 68 if detector else 0, 2), 0.5, np.float32)
+        status = np.full(count, NO_FACE, np.uint8)
+        errors = [""] * count
+        for i, name in enumerate(names):
+            try:
+                # TensorFlow decodes records as they are stored; landmarks are found that way too.
+                picture = open_picture(
+                    self.pictures.read(name),
+                    self.pictures.describe(name),
+                    formats=RECORD_FORMATS,
+                    upright=False,
+                )
+            except DataError as error:
+                status[i], errors[i] = BROKEN, str(error)
+                continue
+            sizes[i] = picture.shape[:2]
+            if detector:
+                points[i], status[i] = find_landmarks(picture, detector, self.alignment)
+        return Chunk(sizes=sizes, points=points, status=status, errors=np.array(errors, np.str_))
 
 
 def annotate(job: AnnotationJob, *, workers: int) -> Iterator[tuple[int, Chunk]]:
@@ -182,52 +217,42 @@ def _work(index: int, names: Sequence[str]) -> None:
     _worker_job.compute(index, names, _worker_detector)
 
 
-def _annotate(pictures: PictureFiles, names: Sequence[str], detector: FaceDetector | None) -> Chunk:
-    count = len(names)
-    sizes = np.zeros((count, 2), np.int32)
-    points = np.full((count, 68 if detector else 0, 2), 0.5, np.float32)
-    status = np.full(count, ASSUMED, np.uint8)
-    errors = [""] * count
-    for i, name in enumerate(names):
-        try:
-            # TensorFlow decodes records as they are stored, so landmarks are found that way too.
-            picture = open_picture(
-                pictures.read(name),
-                pictures.describe(name),
-                formats=RECORD_FORMATS,
-                upright=False,
-            )
-        except DataError as error:
-            status[i], errors[i] = BROKEN, str(error)
-            continue
-        sizes[i] = picture.shape[:2]
-        if detector:
-            points[i], status[i] = find_landmarks(picture, detector)
-    return Chunk(sizes=sizes, points=points, status=status, errors=np.array(errors, np.str_))
+def find_landmarks(
+    picture: np.ndarray, detector: FaceDetector, alignment: Alignment | None = None
+) -> tuple[np.ndarray, int]:
+    """Returns the landmarks of the face of a picture of any size.
 
-
-def find_landmarks(picture: np.ndarray, detector: FaceDetector) -> tuple[np.ndarray, int]:
-    """Returns the landmarks of the face of an aligned CelebA picture of any size.
-
-    Where no face is detected at about its place, the landmarks are predicted from ALIGNED_FACE.
+    In an aligned picture that is the face at about its place; where none is detected there, the
+    landmarks are predicted from that place. In another it is the largest.
 
     Args:
-        picture: uint8 [H, W, 3], RGB. One lower than DETECTION_SIZE is enlarged to that size first.
+        picture: uint8 [H, W, 3], RGB. One lower than DETECTION_HEIGHT is enlarged to that first.
         detector: finds the face and its landmarks.
+        alignment: where the face is; None where it may be anywhere.
 
     Returns:
-        float32 [68, 2] in fractions of width and height, and DETECTED or ASSUMED.
+        float32 [68, 2] in fractions of width and height, and DETECTED, ASSUMED or NO_FACE, of which
+        the points are 0.5.
     """
-    if picture.shape[0] < DETECTION_SIZE[0]:
-        enlarged = Image.fromarray(picture).resize(DETECTION_SIZE[::-1], Image.Resampling.BICUBIC)
-        picture = np.asarray(enlarged)
     height, width = picture.shape[:2]
+    if height < DETECTION_HEIGHT:
+        aspect = alignment.aspect if alignment else width / height
+        height, width = DETECTION_HEIGHT, max(1, round(DETECTION_HEIGHT * aspect))
+        enlarged = Image.fromarray(picture).resize((width, height), Image.Resampling.BICUBIC)
+        picture = np.asarray(enlarged)
     scale = np.array([width, height])
-    aligned_face = tuple(float(side) for side in np.array(ALIGNED_FACE) * np.tile(scale, 2))
-    found = detector.detect(picture)
-    face = max(found, key=lambda box: overlap(box, aligned_face), default=None)
-    detected = face is not None and overlap(face, aligned_face) >= MIN_OVERLAP
-    points = detector.landmarks(picture, face if detected else aligned_face)
+    faces = detector.detect(picture)
+    if alignment is None:
+        face = faces[0] if faces else None  # the largest
+        detected = face is not None
+    else:
+        place = tuple(float(side) for side in np.array(alignment.face) * np.tile(scale, 2))
+        face = max(faces, key=lambda box: overlap(box, place), default=place)
+        detected = bool(faces) and overlap(face, place) >= MIN_OVERLAP
+        face = face if detected else place
+    if face is None:
+        return np.full((68, 2), 0.5, np.float32), NO_FACE
+    points = detector.landmarks(picture, face)
     return (points / scale).astype(np.float32), DETECTED if detected else ASSUMED
 
 

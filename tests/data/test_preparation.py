@@ -14,8 +14,8 @@ from tests.data.celeba_files import (
     write_celeba,
 )
 from tfac.attributes import ATTRIBUTES
-from tfac.data import celeba, landmark_annotation
-from tfac.data.celeba import WORK_FOLDER, prepare_celeba
+from tfac.data import landmark_annotation, preparation
+from tfac.data.celeba_source import CelebASource
 from tfac.data.features import LANDMARK_SOURCES, record_features
 from tfac.data.pipeline import evaluation_dataset
 from tfac.data.records import read_info
@@ -27,7 +27,7 @@ LANDMARKS_FILE = "list_landmarks_align_celeba.txt"
 
 
 def prepare(source, data_dir, **options):
-    return prepare_celeba(source, data_dir, workers=1, **options)
+    return preparation.prepare(CelebASource(source), data_dir, workers=1, **options)
 
 
 def records(prepared, scheme=DLIB_72) -> dict[str, dict]:
@@ -156,7 +156,9 @@ def test_annotated_landmarks_are_stored_where_there_is_a_row(tmp_path):
 
 
 def test_celeba_5_needs_the_landmarks_file(tmp_path):
-    with pytest.raises(ConfigError, match=f"needs {LANDMARKS_FILE}, which is missing"):
+    with pytest.raises(
+        ConfigError, match="celeba_5 needs a source that brings .* but celeba in .* no such file"
+    ):
         prepare(write_celeba(tmp_path), tmp_path / "data", landmarks="celeba_5")
 
 
@@ -213,7 +215,7 @@ def test_failed_write_leaves_no_data_set_and_keeps_the_annotation(tmp_path, monk
         lambda job, missing, *rest: not_again() if missing else iter(()),
     )
     assert prepare(source, data_dir, landmarks="none").splits["train"] == 4
-    assert not (data_dir / WORK_FOLDER).exists()
+    assert not (data_dir / ".celeba-preparing").exists()
 
 
 def test_remains_of_a_killed_writer_are_removed(tmp_path):
@@ -260,4 +262,4 @@ def test_slice_of_real_faces_is_detected(real_faces, tmp_path):
     prepared = prepare(source, tmp_path / "data", on_error="skip")
     assert sum(prepared.splits.values()) == 60
     assert prepared.metadata["detected_share"] > 0.8
-    assert celeba.LANDMARK_CHOICES["dlib_72"] == DLIB_72
+    assert preparation.LANDMARK_CHOICES["dlib_72"] == DLIB_72

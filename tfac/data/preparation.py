@@ -1,7 +1,7 @@
-"""CelebA as records: the TFDS builder, and the checks and annotation of the pictures before it.
+"""A source as records: the TFDS builder, and the checks and annotation of the pictures before it.
 
-While a data set is being prepared its finished parts lie in `<data_dir>/.celeba-preparing/`; the
-data set itself appears under `<data_dir>/celeba/<version>/` whole or not at all.
+While a data set is being prepared its finished parts lie in `<data_dir>/.<name>-preparing/`; the
+data set itself appears under `<data_dir>/<name>/<version>/` whole or not at all.
 """
 
 import collections
@@ -18,26 +18,23 @@ import numpy as np
 import tensorflow_datasets as tfds
 from tqdm import tqdm
 
-from tfac.attributes import ATTRIBUTES
-from tfac.data.celeba_source import CelebASource, CelebASplit, find_source, read_splits
 from tfac.data.features import LANDMARK_SOURCES, record_features, record_metadata
 from tfac.data.landmark_annotation import (
     ASSUMED,
     BROKEN,
     CHUNK_SIZE,
     DETECTED,
+    NO_FACE,
     AnnotationJob,
     Chunk,
     annotate,
 )
 from tfac.data.problems import Problems
 from tfac.data.records import read_info
+from tfac.data.source import Source, SourceSplit
 from tfac.data.writing import only_writer, write_records
 from tfac.errors import ConfigError, DataError
 from tfac.landmarks import CELEBA_5, DLIB_68, DLIB_72, LandmarkScheme
-
-VERSION = "1.0.0"
-WORK_FOLDER = ".celeba-preparing"
 
 # How landmarks are had -> the scheme of the records ("none" keeps the default's shape).
 LANDMARK_CHOICES: dict[str, LandmarkScheme] = {
@@ -79,33 +76,36 @@ class AnnotatedSplit:
         count: how many of its pictures can be used.
     """
 
-    rows: CelebASplit
+    rows: SourceSplit
     job: AnnotationJob
     start: int
     count: int
 
 
-class CelebABuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    """Writes annotated CelebA pictures as records, each picture byte for byte as it was received.
+class RecordsBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+    """Writes a source's annotated pictures, each picture byte for byte as it was received.
 
     Args:
+        source: what the pictures are of; the builder's name is `source.name`.
         splits: split to its pictures, annotated.
         landmarks: a key of LANDMARK_CHOICES.
         metadata: stored beside the records, with what every builder stores.
         data_dir: where data sets are kept.
     """
 
-    name = "celeba"
-    VERSION = tfds.core.Version(VERSION)
+    VERSION = tfds.core.Version("0.0.0")  # TFDS wants one of the class; the source has the version
 
     def __init__(
         self,
+        source: Source,
         splits: dict[str, AnnotatedSplit],
         landmarks: str,
         metadata: dict,
         *,
         data_dir: str | os.PathLike,
     ):
+        self.name, self.VERSION = source.name, tfds.core.Version(source.version)
+        self._source = source
         self._annotated_splits = splits
         self._landmarks = landmarks
         self._extra_metadata = metadata
@@ -113,13 +113,13 @@ class CelebABuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     def _info(self) -> tfds.core.DatasetInfo:
         scheme = LANDMARK_CHOICES[self._landmarks]
-        metadata = record_metadata(ATTRIBUTES, scheme)
+        metadata = record_metadata(self._source.attributes, scheme)
         metadata.update(self._extra_metadata)
         return tfds.core.DatasetInfo(
             builder=self,
-            description="CelebA (Liu et al., ICCV 2015): aligned faces with 40 attributes.",
-            homepage="https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html",
-            features=record_features(ATTRIBUTES, scheme, with_landmarks_source=True),
+            description=self._source.description,
+            homepage=self._source.homepage,
+            features=record_features(self._source.attributes, scheme, with_landmarks_source=True),
             metadata=metadata,
         )
 
@@ -130,23 +130,27 @@ class CelebABuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         }
 
     def _generate_examples(self, name: str, split: AnnotatedSplit) -> Iterator[tuple[str, dict]]:
+        rows = split.rows
+        mask = rows.label_mask
+        if mask is None:
+            mask = np.broadcast_to(np.True_, rows.labels.shape)
         bar = tqdm(total=split.count, desc=f"writing {name}", unit=" pictures", dynamic_ncols=True)
         with bar:
             chunk_index = None
-            for row, key in enumerate(split.rows.names):
+            for row, key in enumerate(rows.names):
                 index, i = divmod(split.start + row, CHUNK_SIZE)
                 if index != chunk_index:
                     chunk_index, chunk = index, split.job.load(index)
                 if chunk.status[i] == BROKEN:
                     continue
-                landmarks, source = self._landmarks_of(split.rows, row, chunk, i)
+                landmarks, source = self._landmarks_of(rows, row, chunk, i)
                 example = {
                     # A file object is stored byte for byte; an array would be encoded again.
                     "image": io.BytesIO(split.job.pictures.read(key)),
                     "key": key,
                     "size": chunk.sizes[i],
-                    "labels": split.rows.labels[row],
-                    "label_mask": np.ones(len(ATTRIBUTES), np.bool_),
+                    "labels": rows.labels[row],
+                    "label_mask": mask[row],
                     "landmarks": landmarks,
                     "landmarks_valid": source != "none",
                     "landmarks_source": LANDMARK_SOURCES.index(source),
@@ -155,7 +159,7 @@ class CelebABuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
                 bar.update()
 
     def _landmarks_of(
-        self, rows: CelebASplit, row: int, chunk: Chunk, i: int
+        self, rows: SourceSplit, row: int, chunk: Chunk, i: int
     ) -> tuple[np.ndarray, str]:
         """Returns the landmarks, float32 [K, 2] in [0, 1], and where they come from."""
         scheme = LANDMARK_CHOICES[self._landmarks]
@@ -165,59 +169,60 @@ class CelebABuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         if self._landmarks == "celeba_5":
             points = rows.landmarks[row]
             return (unknown, "none") if np.isnan(points).any() else (points, "annotated")
+        if chunk.status[i] == NO_FACE:
+            return unknown, "none"
         points = chunk.points[i][scheme.source_indices]
         source = "detected" if chunk.status[i] == DETECTED else "assumed"
         return points.clip(0, 1), source  # a chin below the picture is put on its edge
 
 
-def prepare_celeba(
-    source_dir: str | os.PathLike,
+def prepare(
+    source: Source,
     data_dir: str | os.PathLike,
     *,
     landmarks: str = "dlib_72",
     workers: int | None = None,
     on_error: str = "stop",
 ) -> Prepared:
-    """Checks, annotates and writes a copy of CelebA; what an earlier run finished is not redone.
+    """Checks, annotates and writes a source; what an earlier run finished is not redone.
 
     Args:
-        source_dir: a copy of CelebA in its official layout, see `tfac.data.celeba_source`.
-        data_dir: where data sets are kept; the result is `<data_dir>/celeba/<version>/`.
-        landmarks: a key of LANDMARK_CHOICES: dlib's points, CelebA's own five, or none.
+        source: the pictures and their labels.
+        data_dir: where data sets are kept; the result is `<data_dir>/<name>/<version>/`.
+        landmarks: a key of LANDMARK_CHOICES: dlib's points, the source's own five, or none.
         workers: number of worker processes; by default one a core.
         on_error: "stop" at the first problem in the source, or "skip" and count.
 
     Returns:
         The prepared data set. Its metadata holds `landmarks`, `detected_share` (of the pictures,
-        None without dlib), `skipped` (kind of problem to count) and `source_sha256` (annotation
-        file to checksum).
+        None without dlib), `skipped` (kind of problem to count), `source_sha256` (annotation
+        file to checksum) and `source_settings`.
 
     Raises:
         DataError: the source is incomplete or broken, or `data_dir` cannot be written.
-        ConfigError: `landmarks` needs a file that is not there, or the data set in `data_dir` is of
-            another source or has other landmarks.
+        ConfigError: the source does not bring the landmarks asked for, or the data set in
+            `data_dir` is of another source or has other landmarks.
     """
-    source = find_source(source_dir)
-    if landmarks == "celeba_5" and source.landmarks is None:
+    if landmarks == "celeba_5" and source.own_landmarks != CELEBA_5:
         raise ConfigError(
-            "landmarks=celeba_5 needs list_landmarks_align_celeba.txt, which is missing from "
-            f"{source_dir}"
+            f"landmarks=celeba_5 needs a source that brings these points, but {source.name} in "
+            f"{source.pictures.path.parent} has no such file"
         )
-    path = Path(data_dir) / CelebABuilder.name / VERSION
-    work_folder = Path(data_dir) / WORK_FOLDER
-    checksums = {file.name: _sha256(file) for file in source.annotation_files}
+    path = Path(data_dir) / source.name / source.version
+    work_folder = Path(data_dir) / f".{source.name}-preparing"
+    origin = {"source_sha256": source.checksums(), "source_settings": dict(source.settings)}
     with only_writer(data_dir):
         already_there = (path / "dataset_info.json").exists()
         if already_there:
-            _check_it_is_the_same(path, landmarks, checksums)
+            _check_it_is_the_same(path, landmarks, origin)
         else:
             problems = Problems(on_error)
-            splits = read_splits(source, problems, with_landmarks=landmarks == "celeba_5")
+            splits = source.read_splits(problems, with_landmarks=landmarks == "celeba_5")
             annotated, counts = _annotate_splits(
-                source, splits, checksums, work_folder, landmarks, workers, problems
+                source, splits, origin, work_folder, landmarks, workers, problems
             )
-            metadata = _metadata(landmarks, checksums, counts, problems)
-            builder = CelebABuilder(annotated, landmarks, metadata, data_dir=data_dir)
+            metadata = _metadata(landmarks, origin, counts, problems)
+            builder = RecordsBuilder(source, annotated, landmarks, metadata, data_dir=data_dir)
             write_records(
                 builder, num_shards=min(NUM_SHARDS, *(split.count for split in annotated.values()))
             )
@@ -226,9 +231,9 @@ def prepare_celeba(
 
 
 def _annotate_splits(
-    source: CelebASource,
-    splits: dict[str, CelebASplit],
-    checksums: dict[str, str],
+    source: Source,
+    splits: dict[str, SourceSplit],
+    origin: dict,
     work_folder: Path,
     landmarks: str,
     workers: int | None,
@@ -236,14 +241,16 @@ def _annotate_splits(
 ) -> tuple[dict[str, AnnotatedSplit], collections.Counter]:
     """Annotates every split; returns those with pictures left, and the statuses' counts."""
     with_dlib = landmarks.startswith("dlib")
-    fingerprint = _fingerprint(source, splits, checksums, with_dlib)
+    fingerprint = _fingerprint(source, splits, origin, with_dlib)
     for other in work_folder.glob("*"):
         if other.name != fingerprint:
             shutil.rmtree(other)
     names = [name for rows in splits.values() for name in rows.names]
-    lines = np.concatenate([rows.lines for rows in splits.values()])
+    places = [(rows.file, line) for rows in splits.values() for line in rows.lines]
     folder = work_folder / fingerprint
-    job = AnnotationJob(source.pictures, names, folder, find_landmarks=with_dlib)
+    job = AnnotationJob(
+        source.pictures, names, folder, find_landmarks=with_dlib, alignment=source.alignment
+    )
     statuses = np.empty(len(names), np.uint8)
     for index, chunk in annotate(job, workers=workers or os.cpu_count()):
         start = index * CHUNK_SIZE
@@ -251,7 +258,7 @@ def _annotate_splits(
         for i in np.flatnonzero(chunk.status == BROKEN):
             problems.report(
                 "picture that cannot be decoded",
-                f"{chunk.errors[i]} ({source.labels} line {lines[start + i]})",
+                f"{chunk.errors[i]} ({{}} line {{}})".format(*places[start + i]),
             )
     annotated: dict[str, AnnotatedSplit] = {}
     start = 0
@@ -267,45 +274,45 @@ def _annotate_splits(
 
 
 def _fingerprint(
-    source: CelebASource, splits: dict[str, CelebASplit], checksums: dict, with_dlib: bool
+    source: Source, splits: dict[str, SourceSplit], origin: dict, with_dlib: bool
 ) -> str:
     """Returns a name for work that may be shared by runs: same pictures in the same chunks."""
     names = [(name, split.names) for name, split in splits.items()]
-    text = json.dumps([source.pictures.fingerprint(), checksums, names, with_dlib, CHUNK_SIZE])
+    text = json.dumps([source.pictures.fingerprint(), origin, names, with_dlib, CHUNK_SIZE])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _metadata(
-    landmarks: str, checksums: dict[str, str], counts: collections.Counter, problems: Problems
+    landmarks: str, origin: dict, counts: collections.Counter, problems: Problems
 ) -> dict:
-    faces = counts[DETECTED] + counts[ASSUMED]
+    faces = counts[DETECTED] + counts[ASSUMED] + counts[NO_FACE]
     return {
         "landmarks": landmarks,
         "detected_share": counts[DETECTED] / faces if landmarks.startswith("dlib") else None,
         "skipped": dict(problems.skipped),
-        "source_sha256": checksums,
+        **origin,
     }
 
 
-def _check_it_is_the_same(path: Path, landmarks: str, checksums: dict[str, str]) -> None:
+def _check_it_is_the_same(path: Path, landmarks: str, origin: dict) -> None:
     metadata = _read_prepared(path, already_there=True).metadata
     if metadata["landmarks"] != landmarks:
         raise ConfigError(
             f"{path} was prepared with landmarks={metadata['landmarks']}. "
             f"Received: landmarks={landmarks}. Remove it or choose another data_dir"
         )
-    if metadata["source_sha256"] != checksums:
+    if metadata["source_sha256"] != origin["source_sha256"]:
         raise ConfigError(
             f"{path} was prepared from other annotation files than those given. Remove it or "
             "choose another data_dir"
+        )
+    if metadata.get("source_settings", {}) != origin["source_settings"]:
+        raise ConfigError(
+            f"{path} was prepared with {metadata.get('source_settings', {})}. "
+            f"Received: {origin['source_settings']}. Remove it or choose another data_dir"
         )
 
 
 def _read_prepared(path: Path, already_there: bool) -> Prepared:
     metadata = json.loads((path / "metadata.json").read_text(encoding="utf-8"))
     return Prepared(path, read_info(path).splits, metadata, already_there)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
