@@ -93,7 +93,7 @@ def tiny_trained():
     import keras
     import tensorflow as tf
 
-    from tfac.attributes import ATTRIBUTES
+    from tfac.attributes import ATTRIBUTES, default_groups
     from tfac.landmarks import DLIB_72
     from tfac.losses import get_attribute_loss
     from tfac.models import create_model
@@ -110,6 +110,7 @@ def tiny_trained():
         attribute_loss=get_attribute_loss(config.attribute_loss),
         thresholds=np.median(scores, axis=0),
         attributes=ATTRIBUTES,
+        groups=default_groups(ATTRIBUTES),
         landmark_scheme=DLIB_72,
         image_size=config.image_size,
         step=7,

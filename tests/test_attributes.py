@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from tfac.attributes import (
@@ -7,8 +9,10 @@ from tfac.attributes import (
     PART_GROUPS,
     PS_MCNN_GROUPS,
     SUBJECTIVE_ATTRIBUTES,
+    AttributeGroups,
     assign_groups,
     attribute_indices,
+    default_groups,
 )
 from tfac.errors import ConfigError
 
@@ -57,3 +61,36 @@ def test_attributes_find_their_groups_and_empty_groups_go():
 def test_attributes_in_two_groups_are_refused():
     with pytest.raises(ConfigError, match="expected Smiling in exactly one group.*a, b"):
         assign_groups({"a": ("Smiling",), "b": ("Smiling",)}, ("Smiling",))
+
+
+def test_default_groups_are_celeba_s_and_other():
+    groups = default_groups(("Young", "Wears_Mask", "Smiling"))
+    assert groups.part_groups == {
+        "mouth": ("Smiling",),
+        "whole_face": ("Young",),
+        "other": ("Wears_Mask",),
+    }
+    assert groups.subjective_attributes == ("Young", "Smiling")
+    assert default_groups(ATTRIBUTES).part_groups == PART_GROUPS
+
+
+def test_groups_survive_json():
+    groups = default_groups(ATTRIBUTES)
+    assert AttributeGroups.from_dict(json.loads(json.dumps(groups.to_dict())), ATTRIBUTES) == groups
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"parts": {}}, "expected part_groups and subjective_attributes"),
+        ({"part_groups": ["Smiling"]}, "expected lists of attribute names"),
+        ({"part_groups": {"mouth": "Smiling"}}, "expected lists of attribute names"),
+        ({"part_groups": {"mouth": []}}, "Smiling in exactly one group"),
+        ({"part_groups": {"mouth": ["Smiling", "Smile"]}}, "unknown attribute names.*Smile"),
+        ({"subjective_attributes": ["Male"]}, "unknown attribute names"),
+    ],
+)
+def test_groups_of_another_form_are_refused(change, message):
+    groups = {"part_groups": {"mouth": ["Smiling"]}, "subjective_attributes": []}
+    with pytest.raises(ConfigError, match=message):
+        AttributeGroups.from_dict({**groups, **change}, ("Smiling",))

@@ -13,7 +13,9 @@ References:
     them, not checked against the papers' own tables.
 """
 
+import dataclasses
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from tfac.errors import ConfigError
 
@@ -258,6 +260,64 @@ def assign_groups(
         for attribute in attributes
     )
     return names, indices
+
+
+@dataclasses.dataclass(frozen=True)
+class AttributeGroups:
+    """How a set of attributes is grouped, as its own data set says.
+
+    Attributes:
+        part_groups: attribute names by part of the face (MGG-Net's and LGA-Net's groups).
+        subjective_attributes: the attributes that DMM-CNN's subjective branch answers.
+    """
+
+    part_groups: Mapping[str, tuple[str, ...]]
+    subjective_attributes: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the groups as JSON can hold them."""
+        return {
+            "part_groups": {name: list(members) for name, members in self.part_groups.items()},
+            "subjective_attributes": list(self.subjective_attributes),
+        }
+
+    @classmethod
+    def from_dict(cls, groups: Any, attributes: Sequence[str]) -> "AttributeGroups":
+        """Returns the groups of `attributes` that `to_dict` described.
+
+        Raises:
+            ConfigError: another form, an unknown name, or an attribute that is not in exactly one
+                part group.
+        """
+        keys = {"part_groups", "subjective_attributes"}
+        if not isinstance(groups, Mapping) or set(groups) != keys:
+            raise ConfigError(
+                f"attribute groups: expected {' and '.join(sorted(keys))}. Received: {groups!r}"
+            )
+        parts, subjective = groups["part_groups"], groups["subjective_attributes"]
+        lists = [subjective, *(parts.values() if isinstance(parts, Mapping) else [None])]
+        if not all(isinstance(names, list | tuple) for names in lists):
+            raise ConfigError(
+                "attribute groups: expected lists of attribute names, those of part_groups by the "
+                f"part's name. Received: {groups!r}"
+            )
+        for names in lists:
+            attribute_indices(names, attributes)
+        assign_groups(parts, attributes)
+        return cls({name: tuple(members) for name, members in parts.items()}, tuple(subjective))
+
+
+def default_groups(attributes: Sequence[str]) -> AttributeGroups:
+    """Returns CelebA's groups of the attributes; others are objective, of the part "other"."""
+    other = tuple(name for name in attributes if name not in ATTRIBUTES)
+    parts = {
+        part: tuple(name for name in members if name in attributes)
+        for part, members in {**PART_GROUPS, "other": other}.items()
+    }
+    return AttributeGroups(
+        {part: members for part, members in parts.items() if members},
+        tuple(name for name in attributes if name in SUBJECTIVE_ATTRIBUTES),
+    )
 
 
 def attribute_indices(names: Sequence[str], attributes: Sequence[str] = ATTRIBUTES) -> list[int]:

@@ -18,7 +18,6 @@ import keras
 import tensorflow as tf
 
 import tfac
-from tfac.attributes import SUBJECTIVE_ATTRIBUTES
 from tfac.data.preprocessing import decode_picture, resize_picture
 from tfac.errors import ConfigError, DataError
 from tfac.files import whole_directory
@@ -83,7 +82,7 @@ def versions(directory: str | os.PathLike) -> list[int]:
 
 def describe(trained: TrainedModel) -> dict:
     """Returns what ``tfac.json`` says about `trained`: everything needed to read its outputs."""
-    subjective = getattr(trained.model, "subjective_attributes", SUBJECTIVE_ATTRIBUTES)
+    subjective = trained.groups.subjective_attributes
     loss, scheme = trained.attribute_loss, trained.landmark_scheme
     return {
         "tfac_version": tfac.__version__,
@@ -94,6 +93,7 @@ def describe(trained: TrainedModel) -> dict:
             "objective": [name for name in trained.attributes if name not in subjective],
             "subjective": [name for name in trained.attributes if name in subjective],
         },
+        "part_groups": {part: list(names) for part, names in trained.groups.part_groups.items()},
         "attribute_loss": loss.name,  # says what a score is: least squares on -1/1, or a logit
         "thresholds": [float(cut) for cut in trained.thresholds],  # of scores
         "threshold_probabilities": [

@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 
-from tests.data.celeba_files import NAMES, write_celeba
+from tests.data.celeba_files import NAMES, encoded_picture, write_celeba
 from tfac.data.pipeline import evaluation_dataset
 from tfac.data.records import read_info
 
@@ -61,6 +61,9 @@ def test_broken_source_stops_with_one_line(celeba, tmp_path):
         (["--dataset=celeba"], "--dataset=celeba needs --source_dir"),
         (["--dataset=celeba", "--synthetic_seed=1"], "--synthetic_seed has no meaning for"),
         (["--dataset=synthetic_faces", "--workers=1"], "--workers has no meaning for"),
+        (["--dataset=celeba", "--labels=a.csv"], "--labels has no meaning for --dataset=celeba"),
+        (["--dataset=folder"], "--dataset=folder needs --source_dir: your own pictures"),
+        (["--dataset=folder", "--source_dir=a"], "--dataset=folder needs --labels"),
         (["--dataset=celeba", "stray"], "expected flags alone. Received: stray"),
     ],
 )
@@ -70,6 +73,73 @@ def test_wrong_flags_are_named(tmp_path, arguments, message):
     assert "error: " in finished.stderr and message in finished.stderr
     assert "Traceback" not in finished.stderr
     assert not (tmp_path / "data").exists()
+
+
+def test_list_says_what_each_data_set_expects():
+    finished = tfac_prepare("--dataset=list")
+    assert finished.returncode == 0
+    for name in ("celeba", "folder", "synthetic_faces"):
+        assert f"{name}: " in finished.stdout
+    assert tfac_prepare("--dataset=celeba").returncode == 1  # without --data_dir
+
+
+@pytest.fixture
+def own_folder(tmp_path):
+    """The flags to prepare twelve own pictures with two attributes that CelebA does not have."""
+    (tmp_path / "pictures").mkdir()
+    lines = ["file;person;Wears_Mask;Frown"]
+    for i in range(12):
+        (tmp_path / "pictures" / f"{i}.jpg").write_bytes(encoded_picture(i))
+        lines.append(f"{i}.jpg;p{i // 2};{'true' if i % 2 else 'false'};{'' if i % 3 else 'true'}")
+    (tmp_path / "labels.csv").write_text("\n".join(lines))
+    (tmp_path / "groups.json").write_text(
+        '{"part_groups": {"mouth": ["Wears_Mask"], "eyes": ["Frown"]}, '
+        '"subjective_attributes": ["Frown"]}'
+    )
+    return (
+        "--dataset=folder",
+        "--name=own",
+        f"--source_dir={tmp_path / 'pictures'}",
+        f"--labels={tmp_path / 'labels.csv'}",
+        f"--attribute_groups={tmp_path / 'groups.json'}",
+        "--group_column=person",
+        "--split_shares=0.5,0.5,0",
+        f"--data_dir={tmp_path / 'data'}",
+        "--landmarks=none",
+        "--workers=1",
+    )
+
+
+def test_own_pictures_are_prepared(own_folder, tmp_path):
+    finished = tfac_prepare(*own_folder)
+    assert finished.returncode == 0, finished.stderr
+    assert "labels.csv: 2 attributes, labels written as false/true" in finished.stdout
+    assert f"wrote {tmp_path / 'data' / 'own' / '1.0.0'}" in finished.stdout
+    assert "--workdir=runs/own" in finished.stdout
+    assert read_info(tmp_path / "data").attributes == ("Wears_Mask", "Frown")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["lga_net", "dmm_cnn"])
+def test_own_attributes_go_all_the_way(own_folder, tmp_path, model):
+    tfac_prepare(*own_folder)
+    data, workdir = f"--data_dir={tmp_path / 'data'}", f"--workdir={tmp_path / 'run'}"
+    own = ["--nolandmarks", *(["--guidance=0"] if model == "lga_net" else [])]
+    small = ["--backbone=resnet18", "--image_size=32", "--batch_size=2", "--epochs=1"]
+    for program, *flags in (
+        ("train", data, workdir, f"--model={model}", *small, *own),
+        ("evaluate", data, workdir, "--split=validation", f"--output_dir={tmp_path / 'report'}"),
+        ("export", workdir, "--name=own", f"--saved_models_dir={tmp_path / 'saved_models'}"),
+    ):
+        command = [sys.executable, "-m", f"tfac.cli.{program}", *flags]
+        finished = subprocess.run(command, capture_output=True, text=True)
+        assert finished.returncode == 0, finished.stderr
+    (metadata,) = (tmp_path / "saved_models").rglob("tfac.json")
+    described = json.loads(metadata.read_text())
+    assert described["attributes"] == ["Wears_Mask", "Frown"]
+    assert described["attribute_groups"] == {"objective": ["Wears_Mask"], "subjective": ["Frown"]}
+    assert described["part_groups"] == {"mouth": ["Wears_Mask"], "eyes": ["Frown"]}
+    assert (tmp_path / "report").exists()
 
 
 def test_help_lists_the_flags_without_starting_tensorflow():

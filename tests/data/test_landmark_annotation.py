@@ -15,6 +15,7 @@ from tfac.data.landmark_annotation import (
     BROKEN,
     CHUNK_SIZE,
     DETECTED,
+    NO_FACE,
     AnnotationJob,
     annotate,
     find_landmarks,
@@ -153,6 +154,21 @@ def test_undetected_face_is_assumed_at_the_known_place():
     left, top, right, bottom = ALIGNMENT.face
     assert status == ASSUMED and points.dtype == np.float32
     np.testing.assert_allclose(points[0], [(left + right) / 2, (top + bottom) / 2], atol=1e-6)
+
+
+def test_of_pictures_that_are_not_aligned_the_largest_face_counts():
+    picture, first, second = np.zeros((300, 600, 3), np.uint8), (0, 0, 90, 90), (90, 0, 150, 60)
+    points, status = find_landmarks(picture, StubDetector(first, second))
+    assert status == DETECTED
+    np.testing.assert_allclose(points[0], [45 / 600, 45 / 300], atol=1e-6)
+    points, status = find_landmarks(picture, StubDetector())
+    assert status == NO_FACE and points.shape == (68, 2)
+
+
+def test_small_pictures_that_are_not_aligned_keep_their_aspect():
+    detector = StubDetector()
+    find_landmarks(np.zeros((109, 400, 3), np.uint8), detector)
+    assert detector.shape == (218, 800, 3)
 
 
 def test_of_several_faces_the_one_at_the_known_place_counts():

@@ -53,7 +53,7 @@ class TwoTermNetwork(TinyNetwork):
 
 
 def _train_this_network(monkeypatch, create):
-    def build(config, attributes, scheme, backbone_weights=None):
+    def build(config, attributes, scheme, groups, backbone_weights=None):
         model = create(config, attributes, scheme)
         model(ops.zeros((1, 4, 4, 3)))
         return model

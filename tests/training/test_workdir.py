@@ -3,7 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from tfac.attributes import ATTRIBUTES
+from tfac.attributes import ATTRIBUTES, default_groups
 from tfac.errors import DataError
 from tfac.training.config import TrainConfig
 from tfac.training.run import run_training
@@ -96,8 +96,10 @@ def test_network_is_what_the_config_says(options, outputs):
     from tfac.landmarks import DLIB_72
 
     options = options | {"backbone": "resnet18", "precision": "mixed_bfloat16"}
+    attributes = ("Male", "Young")
+    groups = default_groups(attributes)
     model = create_network(
-        TrainConfig(**options), ("Male", "Young"), DLIB_72, backbone_weights=None
+        TrainConfig(**options), attributes, DLIB_72, groups, backbone_weights=None
     )
     result = model(np.zeros((1, 32, 32, 3), np.uint8))
     assert set(result) == outputs

@@ -11,34 +11,92 @@ from tfac.errors import ConfigError
 
 FLAGS = flags.FLAGS
 
-DATASETS = ("celeba", "synthetic_faces")
+# Data set to what it expects; `--dataset=list` prints it.
+_EXPECTS = {
+    "celeba": "--source_dir with img_align_celeba.zip (or the extracted folder), "
+    "list_attr_celeba.txt and list_eval_partition.txt, flat or under Img/, Anno/ and Eval/",
+    "folder": "your own pictures: --source_dir with pictures, folders below it included, or a zip "
+    "archive, and --labels, a CSV or Parquet table with a row a picture and a column an attribute",
+    "synthetic_faces": "nothing: it is drawn",
+}
+_READ = ("celeba", "folder")
+# Flag to the data sets that it means something to; --synthetic_* are synthetic_faces'.
+_FLAGS = {
+    "source_dir": _READ,
+    "landmarks": _READ,
+    "workers": _READ,
+    "on_error": _READ,
+    "name": ("folder",),
+    "labels": ("folder",),
+    "label_values": ("folder",),
+    "key_column": ("folder",),
+    "attributes": ("folder",),
+    "attribute_groups": ("folder",),
+    "split_column": ("folder",),
+    "split_file": ("folder",),
+    "split_shares": ("folder",),
+    "group_column": ("folder",),
+}
 
-flags.DEFINE_enum("dataset", None, DATASETS, "Which data set to write.", required=True)
-flags.DEFINE_string("data_dir", None, "Folder that data sets are written to.", required=True)
-
-_CELEBA_FLAGS = ("source_dir", "landmarks", "workers", "on_error")
-flags.DEFINE_string(
-    "source_dir",
+flags.DEFINE_enum(
+    "dataset",
     None,
-    "celeba: folder with img_align_celeba.zip (or the extracted folder), list_attr_celeba.txt and "
-    "list_eval_partition.txt, flat or under Img/, Anno/ and Eval/.",
+    (*_EXPECTS, "list"),
+    "Which data set to write; list says what each expects and ends.",
+    required=True,
+)
+flags.DEFINE_string("data_dir", None, "Folder that data sets are written to.")
+
+flags.DEFINE_string(
+    "source_dir", None, "celeba, folder: where the pictures and files are; see --dataset=list."
 )
 flags.DEFINE_enum(
     "landmarks",
     "dlib_72",
     ("dlib_72", "dlib_68", "celeba_5", "none"),
-    "celeba: landmarks of each face: found by dlib in 72 or 68 points, the 5 points of "
+    "celeba, folder: landmarks of each face: found by dlib in 72 or 68 points, the 5 points of "
     "list_landmarks_align_celeba.txt, or none.",
 )
 flags.DEFINE_integer(
-    "workers", None, "celeba: number of worker processes, 1 or more; by default one a core.", 1
+    "workers", None, "celeba, folder: worker processes, 1 or more; by default one a core.", 1
 )
 flags.DEFINE_enum(
     "on_error",
     "stop",
     ("stop", "skip"),
-    "celeba: what to do about a broken picture or annotation row: stop there, or leave it out, "
-    "name it and count it.",
+    "celeba, folder: what to do about a broken picture or annotation row: stop there, or leave it "
+    "out, name it and count it.",
+)
+flags.DEFINE_string("name", "faces", "folder: what to call the data set, in lower case.")
+flags.DEFINE_string(
+    "labels",
+    None,
+    "folder: table (.csv, .tsv, .txt or .parquet) with a row a picture, whose path below "
+    "--source_dir is in one column; the other columns are attributes, blank where unknown.",
+)
+flags.DEFINE_enum(
+    "label_values",
+    None,
+    ("0/1", "-1/1", "false/true"),
+    "folder: how the table writes no and yes; by default as its values say.",
+)
+flags.DEFINE_string("key_column", None, "folder: the pictures' column; by default the first.")
+flags.DEFINE_list("attributes", [], "folder: columns that are attributes; by default all others.")
+flags.DEFINE_string(
+    "attribute_groups",
+    None,
+    "folder: JSON file with part_groups (part to attributes) and subjective_attributes; by default "
+    'CelebA\'s, and a part "other" for attributes that CelebA does not have.',
+)
+flags.DEFINE_string("split_column", None, "folder: column with train, validation or test.")
+flags.DEFINE_string("split_file", None, "folder: table with picture and split, in its place.")
+flags.DEFINE_list(
+    "split_shares",
+    None,
+    "folder: shares of train, validation and test, 0 to 1, in their place; 0.8,0.1,0.1 by default.",
+)
+flags.DEFINE_string(
+    "group_column", None, "folder: column whose equal values stay in one split, as a person's name."
 )
 
 _SYNTHETIC_PREFIX = "synthetic_"
@@ -63,32 +121,42 @@ def main(argv: Sequence[str]) -> None:
     """Prepares the data set that the flags name and says what was written."""
     if len(argv) > 1:
         raise ConfigError(f"expected flags alone. Received: {' '.join(argv[1:])}")
+    if FLAGS.dataset == "list":
+        for name, expects in _EXPECTS.items():
+            print(f"{name}: {expects}")
+        return
+    if not FLAGS.data_dir:
+        raise ConfigError("--data_dir: expected the folder that data sets are written to")
     _refuse_flags_of_other_datasets()
+    if FLAGS.dataset in _READ and not FLAGS.source_dir:
+        raise ConfigError(
+            f"--dataset={FLAGS.dataset} needs --source_dir: {_EXPECTS[FLAGS.dataset]}"
+        )
+    if FLAGS.dataset == "folder" and not FLAGS.labels:
+        raise ConfigError(f"--dataset=folder needs --labels: {_EXPECTS['folder']}")
     import_tensorflow_quietly()
-    if FLAGS.dataset == "celeba":
-        _prepare_celeba()
-    else:
+    if FLAGS.dataset == "synthetic_faces":
         _prepare_synthetic_faces()
+    else:
+        _prepare_source()
 
 
 def _refuse_flags_of_other_datasets() -> None:
     for name in FLAGS:
-        celeba = name in _CELEBA_FLAGS
-        synthetic = name.startswith(_SYNTHETIC_PREFIX)
-        foreign = celeba if FLAGS.dataset == "synthetic_faces" else synthetic
-        if foreign and FLAGS[name].present:
+        datasets = _FLAGS.get(name)
+        if name.startswith(_SYNTHETIC_PREFIX):
+            datasets = ("synthetic_faces",)
+        if datasets and FLAGS.dataset not in datasets and FLAGS[name].present:
             raise ConfigError(f"--{name} has no meaning for --dataset={FLAGS.dataset}")
 
 
-def _prepare_celeba() -> None:
-    if not FLAGS.source_dir:
-        raise ConfigError("--dataset=celeba needs --source_dir, the folder of CelebA's files")
-    from tfac.data.celeba_source import CelebASource
+def _prepare_source() -> None:
     from tfac.data.preparation import prepare
 
     started = time.monotonic()
+    source = _folder_source() if FLAGS.dataset == "folder" else _celeba_source()
     prepared = prepare(
-        CelebASource(FLAGS.source_dir),
+        source,
         FLAGS.data_dir,
         landmarks=FLAGS.landmarks,
         workers=FLAGS.workers,
@@ -96,14 +164,48 @@ def _prepare_celeba() -> None:
     )
     _print_result(prepared.path, prepared.splits, prepared.already_there, started)
     if prepared.metadata["detected_share"] is not None:
-        share = prepared.metadata["detected_share"]
-        print(
-            f"  faces detected: {share:.1%}; the landmarks of the others were predicted from where "
-            "aligned pictures have their face"
+        others = (
+            "the landmarks of the others were predicted from where aligned pictures have their face"
+            if source.alignment
+            else "the others have no landmarks"
         )
+        print(f"  faces detected: {prepared.metadata['detected_share']:.1%}; {others}")
     for kind, count in prepared.metadata["skipped"].items():
         print(f"  skipped: {count} x {kind}")
-    _print_next_command()
+    _print_next_command(prepared.path.parent.name)
+
+
+def _celeba_source():
+    from tfac.data.celeba_source import CelebASource
+
+    return CelebASource(FLAGS.source_dir)
+
+
+def _folder_source():
+    from tfac.data.folder_source import FolderSource
+
+    try:
+        shares = FLAGS.split_shares and [float(share) for share in FLAGS.split_shares]
+    except ValueError as error:
+        raise ConfigError(f"--split_shares: expected numbers. {error}") from error
+    source = FolderSource(
+        FLAGS.source_dir,
+        FLAGS.labels,
+        name=FLAGS.name,
+        key_column=FLAGS.key_column,
+        split_column=FLAGS.split_column,
+        split_file=FLAGS.split_file,
+        split_shares=shares,
+        group_column=FLAGS.group_column,
+        attributes=FLAGS.attributes,
+        groups_file=FLAGS.attribute_groups,
+        label_values=FLAGS.label_values,
+    )
+    print(
+        f"{FLAGS.labels}: {len(source.attributes)} attributes, labels written as "
+        f"{source.label_values}, blank where unknown"
+    )
+    return source
 
 
 def _prepare_synthetic_faces() -> None:
@@ -126,7 +228,7 @@ def _prepare_synthetic_faces() -> None:
             write_records(builder)
     splits = {name: split.num_examples for name, split in builder.info.splits.items()}
     _print_result(Path(builder.data_path), splits, already_there, started)
-    _print_next_command()
+    _print_next_command(FLAGS.dataset)
 
 
 def _print_result(path: Path, splits: dict[str, int], already_there: bool, started: float) -> None:
@@ -138,11 +240,8 @@ def _print_result(path: Path, splits: dict[str, int], already_there: bool, start
         print(f"  {name}: {count} pictures")
 
 
-def _print_next_command() -> None:
-    print(
-        f"next: tfac-train --model=dmm_cnn --data_dir={FLAGS.data_dir} "
-        f"--workdir=runs/{FLAGS.dataset}"
-    )
+def _print_next_command(name: str) -> None:
+    print(f"next: tfac-train --model=dmm_cnn --data_dir={FLAGS.data_dir} --workdir=runs/{name}")
 
 
 def run() -> None:

@@ -11,8 +11,9 @@
 | landmarks_valid | bool | False where the landmarks are unknown; they are then 0.5 |
 | landmarks_source | int64 | optional: where the landmarks come from, an index of LANDMARK_SOURCES |
 
-A builder's metadata (`metadata.json` beside the records) carries `attributes` (names in order) and
-`landmark_scheme` (a name in `tfac.landmarks.LANDMARK_SCHEMES`).
+A builder's metadata (`metadata.json` beside the records) carries `attributes` (names in order),
+`landmark_scheme` (a name in `tfac.landmarks.LANDMARK_SCHEMES`) and `attribute_groups`
+(`tfac.attributes.AttributeGroups`; null for the default).
 """
 
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow_datasets as tfds
 
+from tfac.attributes import AttributeGroups
 from tfac.landmarks import LandmarkScheme
 
 # "none": no landmarks; "detected": predicted from the face that a detector found; "assumed":
@@ -51,6 +53,12 @@ def record_features(
     )
 
 
-def record_metadata(attributes: Sequence[str], scheme: LandmarkScheme) -> tfds.core.MetadataDict:
+def record_metadata(
+    attributes: Sequence[str], scheme: LandmarkScheme, groups: AttributeGroups | None = None
+) -> tfds.core.MetadataDict:
     """Returns the metadata every builder stores beside its records."""
-    return tfds.core.MetadataDict(attributes=list(attributes), landmark_scheme=scheme.name)
+    return tfds.core.MetadataDict(
+        attributes=list(attributes),
+        landmark_scheme=scheme.name,
+        attribute_groups=groups and groups.to_dict(),
+    )

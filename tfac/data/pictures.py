@@ -4,7 +4,7 @@ import io
 import os
 import zipfile
 import zlib
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from functools import cached_property
 from pathlib import Path
 
@@ -93,29 +93,31 @@ def _to_rgb(picture: Image.Image) -> Image.Image:
 
 
 class PictureFiles:
-    """The pictures of a folder or a zip archive, by file name without folders.
+    """The pictures of a folder or a zip archive, by name.
 
     May be sent to worker processes; each opens the archive for itself.
 
     Args:
-        path: a folder that holds pictures directly, or a zip archive.
+        path: a folder or a zip archive.
+        nested: names are paths below it, with forward slashes. False looks into no folder of a
+            folder, and leaves the folders of an archive out of the names.
 
     Raises:
         DataError: `path` is neither.
     """
 
-    def __init__(self, path: str | os.PathLike):
-        self.path = Path(path)
+    def __init__(self, path: str | os.PathLike, *, nested: bool = False):
+        self.path, self.nested = Path(path), nested
         if not self.path.is_dir() and not zipfile.is_zipfile(self.path):
             raise DataError(f"expected a folder of pictures or a zip archive. Received: {path}")
 
     def __getstate__(self) -> dict:
         """Leaves the open archive out."""
-        return {"path": self.path}
+        return {"path": self.path, "nested": self.nested}
 
     @property
     def names(self) -> Collection[str]:
-        """The file names of the pictures (.jpg, .jpeg, .png)."""
+        """The names of the pictures (.jpg, .jpeg, .png)."""
         return self._entries.keys()
 
     def describe(self, name: str) -> str:
@@ -163,12 +165,12 @@ class PictureFiles:
     def _entries(self) -> dict[str, int | zipfile.ZipInfo]:
         """File name to its size or its place in the archive."""
         if self._archive is None:
-            with os.scandir(self.path) as entries:
-                return {e.name: e.stat().st_size for e in entries if _is_picture(e.name)}
+            return dict(self._files_below(self.path, ""))
         entries: dict[str, zipfile.ZipInfo] = {}
         for entry in self._archive.infolist():
-            name = entry.filename.rsplit("/", 1)[-1]
-            if not _is_picture(name):
+            base = entry.filename.rsplit("/", 1)[-1]
+            name = entry.filename if self.nested else base
+            if not _is_picture(base):
                 continue
             if name in entries:
                 raise DataError(
@@ -177,6 +179,14 @@ class PictureFiles:
                 )
             entries[name] = entry
         return entries
+
+    def _files_below(self, folder: Path, prefix: str) -> Iterator[tuple[str, int]]:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if _is_picture(entry.name):
+                    yield prefix + entry.name, entry.stat().st_size
+                elif self.nested and entry.is_dir(follow_symlinks=False):
+                    yield from self._files_below(Path(entry.path), f"{prefix}{entry.name}/")
 
 
 def _is_picture(name: str) -> bool:

@@ -113,7 +113,7 @@ class RecordsBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     def _info(self) -> tfds.core.DatasetInfo:
         scheme = LANDMARK_CHOICES[self._landmarks]
-        metadata = record_metadata(self._source.attributes, scheme)
+        metadata = record_metadata(self._source.attributes, scheme, self._source.groups)
         metadata.update(self._extra_metadata)
         return tfds.core.DatasetInfo(
             builder=self,

@@ -9,6 +9,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 from google.protobuf import json_format
 
+from tfac.attributes import AttributeGroups, default_groups
 from tfac.data.features import record_features
 from tfac.data.preprocessing import decode_picture
 from tfac.errors import ConfigError, DataError
@@ -26,6 +27,7 @@ class RecordsInfo:
         path: the folder with the TFRecord files.
         name: the data set's name.
         attributes: names of the A attributes, in the order of the labels.
+        groups: how the attributes are grouped.
         landmark_scheme: the scheme of the K landmarks.
         splits: split name to its number of records.
         shard_lengths: split name to the number of records in each of its files, by file.
@@ -36,6 +38,7 @@ class RecordsInfo:
     path: Path
     name: str
     attributes: tuple[str, ...]
+    groups: AttributeGroups
     landmark_scheme: LandmarkScheme
     splits: dict[str, int]
     shard_lengths: dict[str, dict[Path, int]]
@@ -73,7 +76,7 @@ def read_info(data_dir: str | Path) -> RecordsInfo:
     """
     path = _find_data_set(Path(data_dir))
     proto = _read_dataset_info(path / "dataset_info.json")
-    attributes, scheme = _read_metadata(path / "metadata.json")
+    attributes, scheme, groups = _read_metadata(path / "metadata.json")
     template = tfds.core.ShardedFileTemplate(
         data_dir=path, dataset_name=proto.name, filetype_suffix="tfrecord"
     )
@@ -92,6 +95,7 @@ def read_info(data_dir: str | Path) -> RecordsInfo:
         path=path,
         name=proto.name,
         attributes=attributes,
+        groups=groups,
         landmark_scheme=scheme,
         splits={name: sum(shards) for name, shards in lengths.items()},
         shard_lengths=shard_lengths,
@@ -206,7 +210,7 @@ def _read_dataset_info(path: Path):
     return proto
 
 
-def _read_metadata(path: Path) -> tuple[tuple[str, ...], LandmarkScheme]:
+def _read_metadata(path: Path) -> tuple[tuple[str, ...], LandmarkScheme, AttributeGroups]:
     try:
         metadata = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -224,6 +228,10 @@ def _read_metadata(path: Path) -> tuple[tuple[str, ...], LandmarkScheme]:
             f"{path}: expected `attributes`, a list of unique names. Received: {attributes!r}"
         )
     try:
-        return tuple(attributes), get_landmark_scheme(str(metadata.get("landmark_scheme")))
+        scheme = get_landmark_scheme(str(metadata.get("landmark_scheme")))
+        groups = metadata.get("attribute_groups")
+        if groups is None:
+            return tuple(attributes), scheme, default_groups(attributes)
+        return tuple(attributes), scheme, AttributeGroups.from_dict(groups, attributes)
     except ConfigError as error:
         raise DataError(f"{path}: {error}") from error

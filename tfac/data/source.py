@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from tfac.attributes import AttributeGroups
 from tfac.data.landmark_annotation import Alignment
 from tfac.data.pictures import PictureFiles
 from tfac.data.problems import Problems
@@ -46,6 +47,7 @@ class Source(abc.ABC):
         description: what it is, a sentence or two.
         homepage: where it is from; empty if nowhere.
         attributes: names of the A attributes, in the order of the labels.
+        groups: how the attributes are grouped; None for the default.
         pictures: its pictures.
         annotation_files: the files with labels, splits and landmarks that are there.
         own_landmarks: the scheme of the landmarks that it brings; None if it brings none.
@@ -58,6 +60,7 @@ class Source(abc.ABC):
     description: str
     homepage: str = ""
     attributes: tuple[str, ...]
+    groups: AttributeGroups | None = None
     pictures: PictureFiles
     annotation_files: list[Path]
     own_landmarks: LandmarkScheme | None = None

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from tfac.attributes import SUBJECTIVE_ATTRIBUTES
+from tfac.attributes import ATTRIBUTES, OBJECTIVE_ATTRIBUTES, SUBJECTIVE_ATTRIBUTES
 from tfac.evaluation.report import Report
 from tfac.files import whole_file
 
@@ -19,8 +19,9 @@ _BAR_WIDTH = 0.4
 def draw_bars(report: Report, path: str | os.PathLike) -> None:
     """Draws accuracy and balanced accuracy of each attribute, and writes the picture whole.
 
-    Objective attributes are above, subjective ones below, as in the paper; a group without
-    attributes has no panel. A missing second bar is an attribute with one class only.
+    CelebA's objective attributes are above, its subjective ones below, as in the paper, and others
+    at the end; a group without attributes has no panel. A missing second bar is an attribute with
+    one class only.
 
     Args:
         report: see `tfac.evaluation.report`.
@@ -28,8 +29,9 @@ def draw_bars(report: Report, path: str | os.PathLike) -> None:
     """
     names = list(report["attributes"])
     groups = {
-        "Objective attributes": [name for name in names if name not in SUBJECTIVE_ATTRIBUTES],
+        "Objective attributes": [name for name in names if name in OBJECTIVE_ATTRIBUTES],
         "Subjective attributes": [name for name in names if name in SUBJECTIVE_ATTRIBUTES],
+        "Other attributes": [name for name in names if name not in ATTRIBUTES],
     }
     groups = {title: members for title, members in groups.items() if members}
     widest = max(map(len, groups.values()))

@@ -168,7 +168,7 @@ def _create_state(
     with strategy.scope():
         optimizer = create_optimizer(config, plan.steps_per_epoch, strategy.num_replicas_in_sync)
         model = create_network(
-            config, info.attributes, info.landmark_scheme, config.backbone_weights
+            config, info.attributes, info.landmark_scheme, info.groups, config.backbone_weights
         )
         fuse_batch_norms(model)
         weighting = create_weighting(

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfac.attributes import PART_GROUPS, SUBJECTIVE_ATTRIBUTES
+from tfac.attributes import AttributeGroups, default_groups
 from tfac.data.records import RecordsInfo
 from tfac.errors import ConfigError, DataError
 from tfac.evaluation.split_scores import ScoringModel
@@ -51,6 +51,7 @@ class TrainedModel:
         attribute_loss: turns scores into probabilities.
         thresholds: float32 [A]; a score above its threshold predicts the attribute.
         attributes: names in the order of the scores.
+        groups: how they are grouped.
         landmark_scheme: what the landmarks are; None without a landmark branch.
         image_size: (height, width) it was trained at, pixels.
         step: training steps done.
@@ -61,6 +62,7 @@ class TrainedModel:
     attribute_loss: Any
     thresholds: np.ndarray
     attributes: tuple[str, ...]
+    groups: AttributeGroups
     landmark_scheme: LandmarkScheme | None
     image_size: tuple[int, int]
     step: int
@@ -78,15 +80,16 @@ def load_trained_model(workdir: str | Path) -> TrainedModel:
         DataError: the folder is no workdir, has no checkpoint yet, or is damaged.
     """
     workdir = Path(workdir)
-    config, attributes, scheme = _read_run(workdir)
+    config, attributes, scheme, groups = _read_run(workdir)
     # The checkpoint brings the backbone's weights.
-    model = create_network(config, attributes, scheme, backbone_weights=None)
+    model = create_network(config, attributes, scheme, groups, backbone_weights=None)
     thresholds, step = restore_for_use(workdir, model, len(attributes))
     return TrainedModel(
         model=model,
         attribute_loss=get_attribute_loss(config.attribute_loss),
         thresholds=thresholds,
         attributes=attributes,
+        groups=groups,
         landmark_scheme=scheme if config.trains_landmarks else None,
         image_size=config.image_size,
         step=step,
@@ -94,14 +97,19 @@ def load_trained_model(workdir: str | Path) -> TrainedModel:
     )
 
 
-def _read_run(workdir: Path) -> tuple[TrainConfig, tuple[str, ...], LandmarkScheme]:
-    """Returns the options, attributes and landmark scheme of a workdir."""
+def _read_run(
+    workdir: Path,
+) -> tuple[TrainConfig, tuple[str, ...], LandmarkScheme, AttributeGroups]:
+    """Returns the options, attributes, landmark scheme and attribute groups of a workdir."""
     record = read_record(workdir)
     try:
+        config, data = TrainConfig.from_dict(record["config"]), record["data"]
+        attributes, groups = tuple(data["attributes"]), data.get("attribute_groups")
         return (
-            TrainConfig.from_dict(record["config"]),
-            tuple(record["data"]["attributes"]),
-            get_landmark_scheme(record["data"]["landmark_scheme"]),
+            config,
+            attributes,
+            get_landmark_scheme(data["landmark_scheme"]),
+            AttributeGroups.from_dict(groups, attributes) if groups else default_groups(attributes),
         )
     except (KeyError, TypeError, ConfigError) as error:
         raise DataError(f"{workdir / CONFIG_FILE} is not what tfac-train wrote: {error}") from error
@@ -117,9 +125,10 @@ def check_initial_workdir(config: TrainConfig, info: RecordsInfo) -> None:
     if config.initial_workdir is None:
         return
     folder = Path(config.initial_workdir)
-    there, attributes, scheme = _read_run(folder)
+    there, attributes, scheme, groups = _read_run(folder)
     pairs = {name: (getattr(there, name), getattr(config, name)) for name in _NETWORK_OPTIONS}
     pairs["attributes"] = attributes, info.attributes
+    pairs["attribute_groups"] = groups.to_dict(), info.groups.to_dict()
     if config.trains_landmarks:
         pairs["landmark_scheme"] = scheme.name, info.landmark_scheme.name
     differences = [f"{name}: {a!r} there, {b!r} here" for name, (a, b) in pairs.items() if a != b]
@@ -149,6 +158,7 @@ def create_network(
     config: TrainConfig,
     attributes: tuple[str, ...],
     scheme: LandmarkScheme,
+    groups: AttributeGroups,
     backbone_weights: str | None,
 ) -> keras.Model:
     """Returns the network that `config` describes for these attributes and landmarks.
@@ -164,15 +174,16 @@ def create_network(
         arguments["levels"] = () if levels == ["none"] else levels
     if config.model == "lga_net":
         arguments |= {
+            "part_groups": groups.part_groups,
             "num_landmarks": scheme.num_landmarks if config.landmarks else 0,
             "attention_width": config.attention_width,
         }
     if config.model == "mgg_net":
-        groups = {name: (name,) for name in attributes}
-        if config.attention_groups == "parts":
-            groups = PART_GROUPS
+        parts = groups.part_groups
+        if config.attention_groups == "attributes":
+            parts = {name: (name,) for name in attributes}
         arguments |= {
-            "part_groups": groups,
+            "part_groups": parts,
             "graph": config.graph,
             "alpha": config.alpha,
             "attention_width": config.attention_width,
@@ -180,7 +191,7 @@ def create_network(
         }
     if config.model == "dmm_cnn":
         arguments |= {
-            "subjective_attributes": [n for n in attributes if n in SUBJECTIVE_ATTRIBUTES],
+            "subjective_attributes": groups.subjective_attributes,
             "attribute_grouping": config.attribute_grouping,
             "num_landmarks": scheme.num_landmarks if config.landmarks else 0,
             "branch_normalization": config.branch_normalization,
@@ -204,10 +215,12 @@ def claim_workdir(workdir: Path, config: TrainConfig, info: RecordsInfo) -> None
         ConfigError: the workdir holds a run with other options or other data; names them.
         DataError: the workdir's ``config.json`` cannot be read.
     """
+    own_groups = None if info.groups == default_groups(info.attributes) else info.groups.to_dict()
     data = {
         "name": info.name,
         "fingerprint": info.fingerprint,
         "attributes": list(info.attributes),
+        "attribute_groups": own_groups,
         "landmark_scheme": info.landmark_scheme.name,
         "splits": dict(info.splits),
     }
