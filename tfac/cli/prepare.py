@@ -15,17 +15,21 @@ FLAGS = flags.FLAGS
 _EXPECTS = {
     "celeba": "--source_dir with img_align_celeba.zip (or the extracted folder), "
     "list_attr_celeba.txt and list_eval_partition.txt, flat or under Img/, Anno/ and Eval/",
+    "lfwa": "--source_dir with the folders lfw-deepfunneled/ or lfw/ or both, extracted, and "
+    "either lfw_att_40.mat and indices_train_test.mat (--lfwa_protocol=mgg_net) or "
+    "lfw_attributes.txt (dmm_cnn)",
     "folder": "your own pictures: --source_dir with pictures, folders below it included, or a zip "
     "archive, and --labels, a CSV or Parquet table with a row a picture and a column an attribute",
     "synthetic_faces": "nothing: it is drawn",
 }
-_READ = ("celeba", "folder")
+_READ = ("celeba", "lfwa", "folder")
 # Flag to the data sets that it means something to; --synthetic_* are synthetic_faces'.
 _FLAGS = {
     "source_dir": _READ,
     "landmarks": _READ,
     "workers": _READ,
     "on_error": _READ,
+    "lfwa_protocol": ("lfwa",),
     "name": ("folder",),
     "labels": ("folder",),
     "label_values": ("folder",),
@@ -48,24 +52,34 @@ flags.DEFINE_enum(
 flags.DEFINE_string("data_dir", None, "Folder that data sets are written to.")
 
 flags.DEFINE_string(
-    "source_dir", None, "celeba, folder: where the pictures and files are; see --dataset=list."
+    "source_dir",
+    None,
+    "celeba, lfwa, folder: where the pictures and files are; see --dataset=list.",
 )
 flags.DEFINE_enum(
     "landmarks",
     "dlib_72",
     ("dlib_72", "dlib_68", "celeba_5", "none"),
-    "celeba, folder: landmarks of each face: found by dlib in 72 or 68 points, the 5 points of "
-    "list_landmarks_align_celeba.txt, or none.",
+    "celeba, lfwa, folder: landmarks of each face: found by dlib in 72 or 68 points, the 5 points "
+    "of CelebA's list_landmarks_align_celeba.txt, or none.",
 )
 flags.DEFINE_integer(
-    "workers", None, "celeba, folder: worker processes, 1 or more; by default one a core.", 1
+    "workers", None, "celeba, lfwa, folder: worker processes, 1 or more; by default one a core.", 1
 )
 flags.DEFINE_enum(
     "on_error",
     "stop",
     ("stop", "skip"),
-    "celeba, folder: what to do about a broken picture or annotation row: stop there, or leave it "
-    "out, name it and count it.",
+    "celeba, lfwa, folder: what to do about a broken picture or annotation row: stop there, or "
+    "leave it out, name it and count it.",
+)
+flags.DEFINE_enum(
+    "lfwa_protocol",
+    "mgg_net",
+    ("mgg_net", "dmm_cnn"),
+    "lfwa: whose labels and split: mgg_net has MMLab's labels, 6,263 pictures to train on and "
+    "6,970 to test on; dmm_cnn has Kumar's labels, 13,144 (6,572 twice, original and "
+    "deep-funneled) and 6,571.",
 )
 flags.DEFINE_string("name", "faces", "folder: what to call the data set, in lower case.")
 flags.DEFINE_string(
@@ -154,7 +168,9 @@ def _prepare_source() -> None:
     from tfac.data.preparation import prepare
 
     started = time.monotonic()
-    source = _folder_source() if FLAGS.dataset == "folder" else _celeba_source()
+    source = {"celeba": _celeba_source, "lfwa": _lfwa_source, "folder": _folder_source}[
+        FLAGS.dataset
+    ]()
     prepared = prepare(
         source,
         FLAGS.data_dir,
@@ -179,6 +195,12 @@ def _celeba_source():
     from tfac.data.celeba_source import CelebASource
 
     return CelebASource(FLAGS.source_dir)
+
+
+def _lfwa_source():
+    from tfac.data.lfwa_source import LFWASource
+
+    return LFWASource(FLAGS.source_dir, FLAGS.lfwa_protocol)
 
 
 def _folder_source():
