@@ -78,7 +78,7 @@ def test_wrong_flags_are_named(tmp_path, arguments, message):
 def test_list_says_what_each_data_set_expects():
     finished = tfac_prepare("--dataset=list")
     assert finished.returncode == 0
-    for name in ("celeba", "lfwa", "folder", "synthetic_faces"):
+    for name in ("celeba", "celeb_a", "lfwa", "folder", "synthetic_faces"):
         assert f"{name}: " in finished.stdout
     assert tfac_prepare("--dataset=celeba").returncode == 1  # without --data_dir
 

@@ -157,7 +157,7 @@ def test_annotated_landmarks_are_stored_where_there_is_a_row(tmp_path):
 
 def test_celeba_5_needs_the_landmarks_file(tmp_path):
     with pytest.raises(
-        ConfigError, match="celeba_5 needs a source that brings .* but celeba in .* no such file"
+        ConfigError, match="celeba_5 needs a source that brings .* celeba has no file"
     ):
         prepare(write_celeba(tmp_path), tmp_path / "data", landmarks="celeba_5")
 

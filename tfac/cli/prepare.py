@@ -15,6 +15,7 @@ FLAGS = flags.FLAGS
 _EXPECTS = {
     "celeba": "--source_dir with img_align_celeba.zip (or the extracted folder), "
     "list_attr_celeba.txt and list_eval_partition.txt, flat or under Img/, Anno/ and Eval/",
+    "celeb_a": "TFDS's own: --source_dir with celeb_a/2.1.0 or that folder, as tfds.load leaves it",
     "lfwa": "--source_dir with the folders lfw-deepfunneled/ or lfw/ or both, extracted, and "
     "either lfw_att_40.mat and indices_train_test.mat (--lfwa_protocol=mgg_net) or "
     "lfw_attributes.txt (dmm_cnn)",
@@ -22,7 +23,7 @@ _EXPECTS = {
     "archive, and --labels, a CSV or Parquet table with a row a picture and a column an attribute",
     "synthetic_faces": "nothing: it is drawn",
 }
-_READ = ("celeba", "lfwa", "folder")
+_READ = ("celeba", "celeb_a", "lfwa", "folder")
 # Flag to the data sets that it means something to; --synthetic_* are synthetic_faces'.
 _FLAGS = {
     "source_dir": _READ,
@@ -54,23 +55,26 @@ flags.DEFINE_string("data_dir", None, "Folder that data sets are written to.")
 flags.DEFINE_string(
     "source_dir",
     None,
-    "celeba, lfwa, folder: where the pictures and files are; see --dataset=list.",
+    "all but synthetic_faces: where the pictures and files are; see --dataset=list.",
 )
 flags.DEFINE_enum(
     "landmarks",
     "dlib_72",
     ("dlib_72", "dlib_68", "celeba_5", "none"),
-    "celeba, lfwa, folder: landmarks of each face: found by dlib in 72 or 68 points, the 5 points "
-    "of CelebA's list_landmarks_align_celeba.txt, or none.",
+    "all but synthetic_faces: landmarks of each face: found by dlib in 72 or 68 points, the "
+    "5 points that CelebA brings, or none.",
 )
 flags.DEFINE_integer(
-    "workers", None, "celeba, lfwa, folder: worker processes, 1 or more; by default one a core.", 1
+    "workers",
+    None,
+    "all but synthetic_faces: worker processes, 1 or more; by default one a core.",
+    1,
 )
 flags.DEFINE_enum(
     "on_error",
     "stop",
     ("stop", "skip"),
-    "celeba, lfwa, folder: what to do about a broken picture or annotation row: stop there, or "
+    "all but synthetic_faces: what to do about a broken picture or annotation row: stop there, or "
     "leave it out, name it and count it.",
 )
 flags.DEFINE_enum(
@@ -168,9 +172,13 @@ def _prepare_source() -> None:
     from tfac.data.preparation import prepare
 
     started = time.monotonic()
-    source = {"celeba": _celeba_source, "lfwa": _lfwa_source, "folder": _folder_source}[
-        FLAGS.dataset
-    ]()
+    create_source = {
+        "celeba": _celeba_source,
+        "celeb_a": _celeb_a_source,
+        "lfwa": _lfwa_source,
+        "folder": _folder_source,
+    }
+    source = create_source[FLAGS.dataset]()
     prepared = prepare(
         source,
         FLAGS.data_dir,
@@ -195,6 +203,12 @@ def _celeba_source():
     from tfac.data.celeba_source import CelebASource
 
     return CelebASource(FLAGS.source_dir)
+
+
+def _celeb_a_source():
+    from tfac.data.celeb_a_source import TFDSCelebASource
+
+    return TFDSCelebASource(FLAGS.source_dir, Path(FLAGS.data_dir) / ".celeb_a-pictures.zip")
 
 
 def _lfwa_source():

@@ -205,8 +205,8 @@ def prepare(
     """
     if landmarks == "celeba_5" and source.own_landmarks != CELEBA_5:
         raise ConfigError(
-            f"landmarks=celeba_5 needs a source that brings these points, but {source.name} in "
-            f"{source.pictures.path.parent} has no such file"
+            f"landmarks=celeba_5 needs a source that brings these points; {source.name} has no "
+            "file with them"
         )
     path = Path(data_dir) / source.name / source.version
     work_folder = Path(data_dir) / f".{source.name}-preparing"
@@ -227,6 +227,7 @@ def prepare(
                 builder, num_shards=min(NUM_SHARDS, *(split.count for split in annotated.values()))
             )
         shutil.rmtree(work_folder, ignore_errors=True)
+        source.clean_up()
     return _read_prepared(path, already_there)
 
 

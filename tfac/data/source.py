@@ -48,7 +48,7 @@ class Source(abc.ABC):
         homepage: where it is from; empty if nowhere.
         attributes: names of the A attributes, in the order of the labels.
         groups: how the attributes are grouped; None for the default.
-        pictures: its pictures.
+        pictures: its pictures; of some sources, once `read_splits` has been called.
         annotation_files: the files with labels, splits and landmarks that are there.
         own_landmarks: the scheme of the landmarks that it brings; None if it brings none.
         alignment: where the faces are; None if they may be anywhere.
@@ -84,6 +84,9 @@ class Source(abc.ABC):
             DataError: a file cannot be read or is of another layout; or a problem, where `problems`
                 says stop; or nothing is left.
         """
+
+    def clean_up(self) -> None:  # noqa: B027
+        """Removes what reading has left behind; called when the records are whole."""
 
     def checksums(self) -> dict[str, str]:
         """Returns each annotation file's SHA-256 by its name."""
