@@ -1,13 +1,15 @@
 import dataclasses
+import json
 
 import numpy as np
 import pytest
 
 from tfac.attributes import ATTRIBUTES, default_groups
-from tfac.errors import DataError
+from tfac.data.records import read_info
+from tfac.errors import ConfigError, DataError
 from tfac.training.config import TrainConfig
 from tfac.training.run import run_training
-from tfac.training.workdir import create_network, load_trained_model
+from tfac.training.workdir import claim_workdir, create_network, load_trained_model
 
 CONFIG = TrainConfig(image_size=(16, 20), batch_size=12, epochs=1, updates_per_epoch=1)
 
@@ -52,6 +54,21 @@ def test_folder_that_is_no_workdir_is_refused(tmp_path):
     (tmp_path / "config.json").write_text('{"config": {"nonsense": 1}}')
     with pytest.raises(DataError, match="nonsense"):
         load_trained_model(tmp_path)
+
+
+def test_run_with_other_settings_is_refused_and_one_of_an_older_version_is_not(
+    tiny_records, tmp_path, tiny_network
+):
+    run_training(CONFIG, tiny_records, tmp_path, show_progress=False)
+    info = read_info(tiny_records)
+    with pytest.raises(ConfigError, match="Different: config.epochs: 1 there, 2 now"):
+        claim_workdir(tmp_path, dataclasses.replace(CONFIG, epochs=2), info)
+    record = json.loads((tmp_path / "config.json").read_text())
+    del record["config"]["guidance"], record["data"]["attribute_groups"]
+    (tmp_path / "config.json").write_text(json.dumps(record))
+    claim_workdir(tmp_path, CONFIG, info)
+    with pytest.raises(ConfigError, match="Different: config.model.*config.guidance: 1.0 there"):
+        claim_workdir(tmp_path, dataclasses.replace(CONFIG, model="lga_net", guidance=2.0), info)
 
 
 def test_test_time_flip_counts_in_validation_and_in_use(tiny_records, tmp_path, tiny_network):

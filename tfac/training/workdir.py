@@ -227,6 +227,8 @@ def claim_workdir(workdir: Path, config: TrainConfig, info: RecordsInfo) -> None
     record = {"config": config.to_dict(), "data": data, "versions": _versions()}
     if has_checkpoint(workdir):
         before = read_record(workdir)
+        # Options that its version of tfac did not have yet count as at their defaults.
+        before["config"] = {**TrainConfig().to_dict(), **before.get("config", {})}
         differences = [
             f"{part}.{name}: {before.get(part, {}).get(name)!r} there, {value!r} now"
             for part in ("config", "data")
