@@ -7,7 +7,8 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from tfac.data.preprocessing import MAX_PICTURE_PIXELS, decode_picture, resize_picture
+from tfac.data.pictures import MAX_PIXELS
+from tfac.data.preprocessing import decode_picture, resize_picture
 
 RNG = np.random.default_rng(0)
 PICTURE = RNG.integers(0, 256, (13, 17, 3), dtype=np.uint8)
@@ -64,7 +65,7 @@ def test_grey_becomes_rgb_and_alpha_is_dropped():
         encoded(PICTURE, "PNG")[:60],
         png_header(2**31 - 1, 2**31 - 1),
         png_header(0, 5),
-        png_header(MAX_PICTURE_PIXELS // 2 + 1, 2),
+        png_header(MAX_PIXELS // 2 + 1, 2),
     ],
     ids=lambda data: repr(data[:8]),
 )

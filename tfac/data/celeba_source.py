@@ -215,7 +215,7 @@ def _read_rows(
 
 def _open_text(path: Path):
     try:
-        return path.open(encoding="utf-8", errors="replace")
+        return path.open(encoding="utf-8-sig", errors="replace")
     except OSError as error:
         raise DataError(f"{path}: the file cannot be read: {error.strerror}") from error
 

@@ -18,7 +18,8 @@ PHOTO_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 # Formats that a record may hold: what TensorFlow decodes inside the graph too.
 RECORD_FORMATS = ("JPEG", "PNG")
 
-MAX_PIXELS = 89_478_485  # Pillow's own bound, here an error: 268 MB once decoded to RGB.
+# The largest picture that is decoded, in pixels: 200 MB once decoded. Below Pillow's own bound.
+MAX_PIXELS = 2**26
 MAX_FILE_BYTES = 256 * 2**20
 
 Image.init()  # Pillow loads most of its formats on demand, but not where they are named
@@ -128,7 +129,8 @@ class PictureFiles:
         """Returns the encoded picture `name`, byte for byte.
 
         Raises:
-            DataError: it is missing, larger than MAX_FILE_BYTES, or broken inside the archive.
+            DataError: it is missing, a link that leads out of the folder, larger than
+                MAX_FILE_BYTES, or broken inside the archive.
         """
         try:
             size = self._entries[name]
@@ -141,7 +143,13 @@ class PictureFiles:
                 )
             if self._archive:
                 return self._archive.read(self._entries[name])
-            return (self.path / name).read_bytes()
+            path = (self.path / name).resolve()
+            if not path.is_relative_to(self._resolved_path):
+                raise DataError(
+                    f"{self.describe(name)}: expected a picture in {self.path}. Received: a link "
+                    f"to {path}"
+                )
+            return path.read_bytes()
         except KeyError as error:
             raise DataError(f"{self.describe(name)}: no such picture") from error
         except (OSError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
@@ -156,6 +164,10 @@ class PictureFiles:
             f"{name}:{size}:{(self.path / name).stat().st_mtime_ns}"
             for name, size in sorted(self._entries.items())
         )
+
+    @cached_property
+    def _resolved_path(self) -> Path:
+        return self.path.resolve()
 
     @cached_property
     def _archive(self) -> zipfile.ZipFile | None:

@@ -2,18 +2,17 @@
 
 import tensorflow as tf
 
-# The largest picture that is decoded, in pixels: 200 MB once decoded. It is checked against the
-# picture's header, before memory is set aside.
-MAX_PICTURE_PIXELS = 2**26
+from tfac.data.pictures import MAX_PIXELS
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
 def decode_picture(encoded: tf.Tensor) -> tf.Tensor:
-    """Decodes a JPEG or PNG of at most `MAX_PICTURE_PIXELS`.
+    """Decodes a JPEG or PNG of at most `tfac.data.pictures.MAX_PIXELS`.
 
-    Grey pictures become RGB and an alpha channel is dropped. The accurate inverse DCT is used, as
-    by Pillow; TensorFlow's default is a faster approximation.
+    The size is checked in the picture's header, before memory is set aside. Grey pictures become
+    RGB and an alpha channel is dropped. The accurate inverse DCT is used, as by Pillow;
+    TensorFlow's default is a faster approximation.
 
     Args:
         encoded: scalar string tensor.
@@ -34,8 +33,8 @@ def decode_picture(encoded: tf.Tensor) -> tf.Tensor:
         size = tf.cond(is_jpeg, lambda: _jpeg_size(encoded), lambda: _png_size(encoded))
     pixels = tf.reduce_prod(size)
     refuse_size = tf.debugging.Assert(
-        (tf.reduce_min(size) > 0) & (pixels <= MAX_PICTURE_PIXELS),
-        [f"expected a picture of 1 to {MAX_PICTURE_PIXELS} pixels. Received height, width:", size],
+        (tf.reduce_min(size) > 0) & (pixels <= MAX_PIXELS),
+        [f"expected a picture of 1 to {MAX_PIXELS} pixels. Received height, width:", size],
     )
     with tf.control_dependencies([refuse_size] if refuse_size is not None else []):
         # Despite its name the op decodes PNG too.
