@@ -4,7 +4,7 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
-PROGRAMS = ("prepare", "train", "evaluate", "export", "predict", "experiment")
+PROGRAMS = ("prepare", "train", "evaluate", "export", "predict", "experiment", "data_report")
 
 setup(
     name="tfac",
@@ -46,6 +46,8 @@ setup(
         "dev": ["jax>=0.7", "pytest>=8", "pytest-xdist>=3.6", "ruff>=0.14"],
     },
     entry_points={
-        "console_scripts": [f"tfac-{program} = tfac.cli.{program}:run" for program in PROGRAMS]
+        "console_scripts": [
+            f"tfac-{program.replace('_', '-')} = tfac.cli.{program}:run" for program in PROGRAMS
+        ]
     },
 )

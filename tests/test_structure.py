@@ -18,6 +18,7 @@ ALLOWED = {
     "losses": {"errors", "landmarks"},
     "models": {"layers", *FOUNDATION},
     "data": FOUNDATION,
+    "data_report": {"data", *FOUNDATION},
     "evaluation": {"data", *FOUNDATION},
     "training": {"data", "evaluation", "losses", "models", *FOUNDATION},
     "experiments": {"data", "evaluation", "training", *FOUNDATION},

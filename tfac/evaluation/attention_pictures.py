@@ -21,8 +21,8 @@ def draw_attention(
     """Draws what a model with group attention looks at, and how its groups listen to each other.
 
     Args:
-        model: any; one that has no attention to explain, or more groups than `most_groups`, gives
-            no picture.
+        model: any; one that has no attention to explain, on any level, or more groups than
+            `most_groups`, gives no picture.
         images: uint8 [n, H, W, 3]; affinities are means over all of them.
         most_pictures: how many of them get their masks drawn.
         most_groups: more masks than that are no picture.
@@ -40,6 +40,8 @@ def draw_attention(
     masks = {
         level: mask[:most_pictures] for level, mask in _by_level(outputs, "attention_mask").items()
     }
+    if not masks:
+        return {}
     figures = {"attention_masks": draw_attention_masks(images[:most_pictures], masks, group_names)}
     if affinity := _by_level(outputs, "affinity"):
         figures["affinity"] = draw_affinity(affinity, group_names)

@@ -1,0 +1,213 @@
+"""The report: what a data set holds, and its problems by kind."""
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from tensorflow_metadata.proto.v0 import schema_pb2
+
+from tfac.data.records import RecordsInfo
+from tfac.data_report.duplicates import exact_duplicates, near_duplicates
+from tfac.data_report.schema import find_anomalies
+from tfac.data_report.statistics import SplitStatistics
+
+_LEAST_CONTRAST = 2.0  # standard deviation of the brightness, of 255
+_LEAST_DEVIATIONS = 3.0  # of a difference between frequencies that is not chance
+_MOST_EXAMPLES = 1000
+
+
+def create_report(
+    info: RecordsInfo,
+    statistics: Mapping[str, SplitStatistics],
+    *,
+    min_side: int,
+    max_drift: float,
+    schema: schema_pb2.Schema | None = None,
+) -> dict[str, Any]:
+    """Returns the report as JSON can hold it.
+
+    Args:
+        info: the data set.
+        statistics: of each split.
+        min_side: shortest side of a picture that is not tiny, pixels.
+        max_drift: largest difference of an attribute's frequency between two splits, in points of
+            percent, that is no problem; what may be chance is none.
+        schema: what the data is held against.
+
+    Returns:
+        "data_set", "splits", "attributes", "correlations" [A, A], "mean_landmarks" [K, 2],
+        "duplicates", "near_duplicates", "blank", "tiny", "drift", "schema" and "problems", the
+        number of each of `tfac.data_report.problems.PROBLEMS`. Shares are percent.
+    """
+    names = [(split, key) for split, part in statistics.items() for key in part.keys]
+    labels, mask, sizes, contrasts = (
+        np.concatenate([getattr(part, field) for part in statistics.values()])
+        for field in ("labels", "label_mask", "sizes", "contrasts")
+    )
+    blank = np.flatnonzero(contrasts < _LEAST_CONTRAST)
+    tiny = np.flatnonzero(sizes.min(axis=1) < min_side)
+    duplicates = _describe_duplicates(info.attributes, statistics, names, labels, mask)
+    near = _describe_near_duplicates(statistics, names, set(blank.tolist()))
+    attributes = _attributes(info.attributes, statistics)
+    drift = [name for name, about in attributes.items() if about["drift"]["points"] > max_drift]
+    drift = [name for name in drift if attributes[name]["drift"]["deviations"] > _LEAST_DEVIATIONS]
+    anomalies = find_anomalies(schema, info, statistics) if schema else []
+    return {
+        "data_set": {
+            "name": info.name,
+            "path": str(info.path),
+            "fingerprint": info.fingerprint,
+            "landmark_scheme": info.landmark_scheme.name,
+        },
+        "splits": {name: _split(part) for name, part in statistics.items()},
+        "attributes": attributes,
+        "correlations": _rounded(_correlations(labels, mask)),
+        "mean_landmarks": _rounded(_mean_landmarks(statistics)),
+        "duplicates": duplicates[:_MOST_EXAMPLES],
+        "near_duplicates": near[:_MOST_EXAMPLES],
+        "blank": [_name(*names[i]) for i in blank[:_MOST_EXAMPLES]],
+        "tiny": [_name(*names[i]) for i in tiny[:_MOST_EXAMPLES]],
+        "drift": drift,
+        "schema": anomalies,
+        "problems": {
+            "duplicates": sum(len(each["pictures"]) - 1 for each in duplicates),
+            "duplicates_across_splits": sum(each["across_splits"] for each in duplicates),
+            "label_conflicts": sum(bool(each["conflicts"]) for each in duplicates),
+            "near_duplicates": len(near),
+            "near_duplicates_across_splits": sum(each["across_splits"] for each in near),
+            "blank": len(blank),
+            "tiny": len(tiny),
+            "drift": len(drift),
+            "schema": len(anomalies),
+        },
+    }
+
+
+def _split(part: SplitStatistics) -> dict[str, Any]:
+    heights, widths = part.sizes.T
+    return {
+        "pictures": len(part.keys),
+        "bytes": part.num_bytes,
+        "height": _spread(heights),
+        "width": _spread(widths),
+        "unannotated": 100 * float(1 - part.label_mask.mean()),
+        "with_landmarks": 100 * float(part.landmarks_valid.mean()),
+    }
+
+
+def _spread(values: np.ndarray) -> dict[str, float]:
+    return {
+        "lowest": int(values.min()),
+        "median": float(np.median(values)),
+        "highest": int(values.max()),
+    }
+
+
+def _attributes(
+    names: Sequence[str], statistics: Mapping[str, SplitStatistics]
+) -> dict[str, dict[str, Any]]:
+    """By attribute and split the frequency and the annotated share; the largest drift."""
+    about = {}
+    for a, name in enumerate(names):
+        counts = {
+            split: (int(part.labels[:, a].sum()), int(part.label_mask[:, a].sum()))
+            for split, part in statistics.items()
+        }
+        about[name] = {
+            "frequency": {
+                split: 100 * shown / annotated if annotated else None
+                for split, (shown, annotated) in counts.items()
+            },
+            "annotated": {
+                split: 100 * annotated / len(statistics[split].keys)
+                for split, (_, annotated) in counts.items()
+            },
+            "drift": _drift(counts),
+        }
+    return about
+
+
+def _drift(counts: Mapping[str, tuple[int, int]]) -> dict[str, Any]:
+    """The pair of splits whose frequencies differ most, in points and in standard deviations."""
+    drift = {"splits": [], "points": 0.0, "deviations": 0.0}
+    for (first, (a, n)), (second, (b, m)) in itertools.combinations(counts.items(), 2):
+        if not n or not m:
+            continue
+        points, pooled = 100 * abs(a / n - b / m), (a + b) / (n + m)
+        deviation = 100 * math.sqrt(pooled * (1 - pooled) * (1 / n + 1 / m))
+        if points > drift["points"]:
+            deviations = points / deviation if deviation else math.inf
+            drift = {"splits": [first, second], "points": points, "deviations": deviations}
+    return drift
+
+
+def _correlations(labels: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Phi of each two attributes [A, A] over the pictures that have both; NaN where it has none."""
+    present, shown = mask.astype(np.float64), (labels * mask).astype(np.float64)
+    both, count = shown.T @ shown, present.T @ present
+    first = shown.T @ present  # shown by the first where both are annotated
+    with np.errstate(invalid="ignore", divide="ignore"):
+        covariance = count * both - first * first.T
+        variance = first * (count - first)
+        return covariance / np.sqrt(variance * variance.T)
+
+
+def _mean_landmarks(statistics: Mapping[str, SplitStatistics]) -> np.ndarray:
+    counts = np.array([part.landmarks_valid.sum() for part in statistics.values()])
+    means = np.stack([part.mean_landmarks for part in statistics.values()])
+    if not counts.any():
+        return means[0]
+    return np.average(means[counts > 0], axis=0, weights=counts[counts > 0])
+
+
+def _describe_duplicates(
+    attributes: Sequence[str],
+    statistics: Mapping[str, SplitStatistics],
+    names: Sequence[tuple[str, str]],
+    labels: np.ndarray,
+    mask: np.ndarray,
+) -> list[dict[str, Any]]:
+    checksums = [checksum for part in statistics.values() for checksum in part.checksums]
+    described = []
+    for group in exact_duplicates(checksums):
+        shown = (labels[group] & mask[group]).any(axis=0)
+        hidden = ((1 - labels[group]) & mask[group]).any(axis=0)
+        described.append(
+            {
+                "pictures": [_name(*names[i]) for i in group],
+                "across_splits": len({names[i][0] for i in group}) > 1,
+                "conflicts": [attributes[a] for a in np.flatnonzero(shown & hidden)],
+            }
+        )
+    return described
+
+
+def _describe_near_duplicates(
+    statistics: Mapping[str, SplitStatistics], names: Sequence[tuple[str, str]], blank: set[int]
+) -> list[dict[str, Any]]:
+    checksums = [checksum for part in statistics.values() for checksum in part.checksums]
+    hashes = np.concatenate([part.hashes for part in statistics.values()])
+    kept = np.array([i for i in range(len(names)) if i not in blank], np.int64)
+    pairs = [(int(kept[i]), int(kept[j]), bits) for i, j, bits in near_duplicates(hashes[kept])]
+    return [
+        {
+            "pictures": [_name(*names[i]), _name(*names[j])],
+            "across_splits": names[i][0] != names[j][0],
+            "bits": bits,
+        }
+        for i, j, bits in pairs
+        if checksums[i] != checksums[j]
+    ]
+
+
+def _name(split: str, key: str) -> str:
+    return f"{split}/{key}"
+
+
+def _rounded(values: np.ndarray) -> list:
+    """Lists for JSON, which has no NaN."""
+    return [
+        [None if math.isnan(value) else round(float(value), 4) for value in row] for row in values
+    ]
