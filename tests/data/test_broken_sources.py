@@ -100,7 +100,14 @@ LOADERS = {"celeba": celeba, "lfwa": lfwa, "folder": own_folder}
 
 
 @pytest.mark.parametrize("kind", PICTURES)
-@pytest.mark.parametrize("loader", LOADERS)
+@pytest.mark.parametrize(
+    "loader",
+    [
+        "folder",
+        pytest.param("celeba", marks=pytest.mark.slow),
+        pytest.param("lfwa", marks=pytest.mark.slow),
+    ],
+)
 def test_picture_is_used_refused_or_counted(tmp_path, loader, kind):
     contents, message = PICTURES[kind]
     source = LOADERS[loader](tmp_path / "source", contents)
