@@ -289,6 +289,8 @@ class TrainConfig:
                 f"output_stride={self.output_stride} needs a ResNet backbone; {self.backbone} has "
                 "32 alone"
             )
+        if self.backbone == "alexnet" and self.backbone_weights == "imagenet":
+            yield "backbone_weights=imagenet: no weights of alexnet are published for Keras"
         if self.warmup_epochs and self.schedule != "cosine":
             yield f"warmup_epochs={self.warmup_epochs} needs schedule=cosine, not {self.schedule}"
         if (self.schedule == "step") != (self.drop_epoch is not None):

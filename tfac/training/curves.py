@@ -54,7 +54,8 @@ def draw_curves(tensorboard_dir: str | Path, path: str | Path) -> None:
         axes.set_xlabel("step")
         axes.grid(alpha=0.3)
         if axes.get_legend_handles_labels()[0]:
-            axes.legend(fontsize="small")
+            aside = {"loc": "center left", "bbox_to_anchor": (1, 0.5)} if axes is thresholds else {}
+            axes.legend(fontsize="small", **aside)
     with whole_file(path) as aside:
         figure.savefig(aside, dpi=110)
 
