@@ -64,6 +64,14 @@ def test_broken_source_stops_with_one_line(celeba, tmp_path):
         (["--dataset=celeba", "--labels=a.csv"], "--labels has no meaning for --dataset=celeba"),
         (["--dataset=folder"], "--dataset=folder needs --source_dir: your own pictures"),
         (["--dataset=folder", "--source_dir=a"], "--dataset=folder needs --labels"),
+        (
+            ["--dataset=celeba", "--source_dir=a", "--beam_option=--region=R"],
+            "--beam_option needs --beam_runner",
+        ),
+        (
+            ["--dataset=celeba", "--source_dir=a", "--beam_runner=DirectRunner", "--workers=1"],
+            "--workers and --beam_runner: expected one of them",
+        ),
         (["--dataset=celeba", "stray"], "expected flags alone. Received: stray"),
     ],
 )

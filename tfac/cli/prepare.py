@@ -29,6 +29,8 @@ _FLAGS = {
     "source_dir": _READ,
     "landmarks": _READ,
     "workers": _READ,
+    "beam_runner": _READ,
+    "beam_option": _READ,
     "on_error": _READ,
     "lfwa_protocol": ("lfwa",),
     "name": ("folder",),
@@ -69,6 +71,19 @@ flags.DEFINE_integer(
     None,
     "all but synthetic_faces: worker processes, 1 or more; by default one a core.",
     1,
+)
+flags.DEFINE_string(
+    "beam_runner",
+    None,
+    "all but synthetic_faces: Apache Beam's runner (DirectRunner, FlinkRunner, SparkRunner, "
+    "DataflowRunner) that checks, annotates and writes, in place of --workers; "
+    "--source_dir and --data_dir are to be at the same path on all of its workers.",
+)
+flags.DEFINE_multi_string(
+    "beam_option",
+    [],
+    "all but synthetic_faces: an option of that runner, such as "
+    "--beam_option=--direct_num_workers=2; may be given several times.",
 )
 flags.DEFINE_enum(
     "on_error",
@@ -171,7 +186,7 @@ def _refuse_flags_of_other_datasets() -> None:
 def _prepare_source() -> None:
     from tfac.data.preparation import prepare
 
-    started = time.monotonic()
+    started, beam = time.monotonic(), _beam_execution()
     create_source = {
         "celeba": _celeba_source,
         "celeb_a": _celeb_a_source,
@@ -185,6 +200,7 @@ def _prepare_source() -> None:
         landmarks=FLAGS.landmarks,
         workers=FLAGS.workers,
         on_error=FLAGS.on_error,
+        beam=beam,
     )
     _print_result(prepared.path, prepared.splits, prepared.already_there, started)
     if prepared.metadata["detected_share"] is not None:
@@ -197,6 +213,20 @@ def _prepare_source() -> None:
     for kind, count in prepared.metadata["skipped"].items():
         print(f"  skipped: {count} x {kind}")
     _print_next_command(prepared.path.parent.name)
+
+
+def _beam_execution():
+    from tfac.data.beam import BeamExecution
+
+    if not FLAGS.beam_runner:
+        if FLAGS.beam_option:
+            raise ConfigError("--beam_option needs --beam_runner")
+        return None
+    if FLAGS["workers"].present:
+        raise ConfigError("--workers and --beam_runner: expected one of them. Received: both")
+    beam = BeamExecution(FLAGS.beam_runner, tuple(FLAGS.beam_option))
+    beam.pipeline_options()  # unknown options are told before work begins
+    return beam
 
 
 def _celeba_source():

@@ -19,6 +19,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from tfac.data.beam import BeamExecution
 from tfac.data.face_detection import FaceDetector, Rectangle
 from tfac.data.pictures import RECORD_FORMATS, PictureFiles, open_picture
 from tfac.errors import DataError
@@ -134,12 +135,15 @@ class AnnotationJob:
         return Chunk(sizes=sizes, points=points, status=status, errors=np.array(errors, np.str_))
 
 
-def annotate(job: AnnotationJob, *, workers: int) -> Iterator[tuple[int, Chunk]]:
+def annotate(
+    job: AnnotationJob, *, workers: int, beam: BeamExecution | None = None
+) -> Iterator[tuple[int, Chunk]]:
     """Computes the chunks of `job` that are not there yet, and yields every one with its number.
 
     Args:
         job: what to annotate.
         workers: number of worker processes.
+        beam: where to compute, in their place.
 
     Yields:
         A number of `job.chunk_names()` and its `Chunk`: first those that are there, then each as it
@@ -162,7 +166,13 @@ def annotate(job: AnnotationJob, *, workers: int) -> Iterator[tuple[int, Chunk]]
         bar.initial = bar.n  # the rate is that of the work done now
         bar.unpause()
         try:
-            for index in _compute_missing(job, missing, chunk_names, workers):
+            if beam:
+                items = [(index, list(chunk_names[index])) for index in missing]
+                beam.for_each(_compute_chunk, items, dataclasses.replace(job, names=()))
+                computed = missing
+            else:
+                computed = _compute_missing(job, missing, chunk_names, workers)
+            for index in computed:
                 bar.update(len(chunk_names[index]))
                 yield index, job.load(index)
         except BrokenProcessPool as error:
@@ -195,6 +205,13 @@ def _compute_missing(
                 yield futures.pop(future)
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _compute_chunk(item: tuple[int, list[str]], job: AnnotationJob) -> None:
+    """Computes a chunk that is not there yet; a worker may be given one twice."""
+    index, names = item
+    if job.load(index) is None:
+        job.compute(index, names, FaceDetector(upsample=0))
 
 
 _worker_job: AnnotationJob

@@ -13,11 +13,13 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
 from tqdm import tqdm
 
+from tfac.data.beam import BeamExecution
 from tfac.data.features import LANDMARK_SOURCES, record_features, record_metadata
 from tfac.data.landmark_annotation import (
     ASSUMED,
@@ -66,6 +68,27 @@ class Prepared:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
+class Part:
+    """Pictures of a split that lie in one chunk of the annotation, n of them: a worker's portion.
+
+    Attributes:
+        names: their names.
+        labels: uint8 [n, A].
+        label_mask: bool [n, A].
+        landmarks: float32 [n, K, 2], or None.
+        chunk: the chunk's number.
+        first: where the first of them stands in the chunk.
+    """
+
+    names: list[str]
+    labels: np.ndarray
+    label_mask: np.ndarray
+    landmarks: np.ndarray | None
+    chunk: int
+    first: int
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class AnnotatedSplit:
     """A split whose pictures are annotated.
 
@@ -81,6 +104,23 @@ class AnnotatedSplit:
     start: int
     count: int
 
+    def parts(self) -> Iterator[Part]:
+        """Yields the split in parts, in order."""
+        rows, row = self.rows, 0
+        while row < len(rows.names):
+            chunk, first = divmod(self.start + row, CHUNK_SIZE)
+            here = slice(row, row + CHUNK_SIZE - first)
+            labels, mask = rows.labels[here], rows.label_mask
+            yield Part(
+                names=rows.names[here],
+                labels=labels,
+                label_mask=np.ones(labels.shape, np.bool_) if mask is None else mask[here],
+                landmarks=None if rows.landmarks is None else rows.landmarks[here],
+                chunk=chunk,
+                first=first,
+            )
+            row = here.stop
+
 
 class RecordsBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     """Writes a source's annotated pictures, each picture byte for byte as it was received.
@@ -91,6 +131,7 @@ class RecordsBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         landmarks: a key of LANDMARK_CHOICES.
         metadata: stored beside the records, with what every builder stores.
         data_dir: where data sets are kept.
+        beam: where to write; None for this process.
     """
 
     VERSION = tfds.core.Version("0.0.0")  # TFDS wants one of the class; the source has the version
@@ -103,12 +144,14 @@ class RecordsBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         metadata: dict,
         *,
         data_dir: str | os.PathLike,
+        beam: BeamExecution | None = None,
     ):
         self.name, self.VERSION = source.name, tfds.core.Version(source.version)
         self._source = source
         self._annotated_splits = splits
         self._landmarks = landmarks
         self._extra_metadata = metadata
+        self._beam = beam
         super().__init__(data_dir=data_dir)
 
     def _info(self) -> tfds.core.DatasetInfo:
@@ -123,57 +166,77 @@ class RecordsBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             metadata=metadata,
         )
 
-    def _split_generators(self, dl_manager) -> dict[str, Iterator]:
+    def _split_generators(self, dl_manager) -> dict[str, Any]:
+        if self._beam is None:
+            return {
+                name: self._generate_examples(name, split)
+                for name, split in self._annotated_splits.items()
+            }
         return {
-            name: self._generate_examples(name, split)
+            name: self._beam.flat_map(
+                make_examples,
+                list(split.parts()),
+                dataclasses.replace(split.job, names=()),
+                self._landmarks,
+            )
             for name, split in self._annotated_splits.items()
         }
 
     def _generate_examples(self, name: str, split: AnnotatedSplit) -> Iterator[tuple[str, dict]]:
-        rows = split.rows
-        mask = rows.label_mask
-        if mask is None:
-            mask = np.broadcast_to(np.True_, rows.labels.shape)
         bar = tqdm(total=split.count, desc=f"writing {name}", unit=" pictures", dynamic_ncols=True)
         with bar:
-            chunk_index = None
-            for row, key in enumerate(rows.names):
-                index, i = divmod(split.start + row, CHUNK_SIZE)
-                if index != chunk_index:
-                    chunk_index, chunk = index, split.job.load(index)
-                if chunk.status[i] == BROKEN:
-                    continue
-                landmarks, source = self._landmarks_of(rows, row, chunk, i)
-                example = {
-                    # A file object is stored byte for byte; an array would be encoded again.
-                    "image": io.BytesIO(split.job.pictures.read(key)),
-                    "key": key,
-                    "size": chunk.sizes[i],
-                    "labels": rows.labels[row],
-                    "label_mask": mask[row],
-                    "landmarks": landmarks,
-                    "landmarks_valid": source != "none",
-                    "landmarks_source": LANDMARK_SOURCES.index(source),
-                }
-                yield key, example
-                bar.update()
+            for part in split.parts():
+                for example in make_examples(part, split.job, self._landmarks):
+                    yield example
+                    bar.update()
 
-    def _landmarks_of(
-        self, rows: SourceSplit, row: int, chunk: Chunk, i: int
-    ) -> tuple[np.ndarray, str]:
-        """Returns the landmarks, float32 [K, 2] in [0, 1], and where they come from."""
-        scheme = LANDMARK_CHOICES[self._landmarks]
-        unknown = np.full((scheme.num_landmarks, 2), 0.5, np.float32)
-        if self._landmarks == "none":
-            return unknown, "none"
-        if self._landmarks == "celeba_5":
-            points = rows.landmarks[row]
-            return (unknown, "none") if np.isnan(points).any() else (points, "annotated")
-        if chunk.status[i] == NO_FACE:
-            return unknown, "none"
-        points = chunk.points[i][scheme.source_indices]
-        source = "detected" if chunk.status[i] == DETECTED else "assumed"
-        return points.clip(0, 1), source  # a chin below the picture is put on its edge
+
+def make_examples(part: Part, job: AnnotationJob, landmarks: str) -> Iterator[tuple[str, dict]]:
+    """Yields key and record of each of a part's pictures that can be used.
+
+    Args:
+        part: the pictures.
+        job: their finished annotation.
+        landmarks: a key of LANDMARK_CHOICES.
+    """
+    chunk = job.load(part.chunk)
+    for row, key in enumerate(part.names):
+        i = part.first + row
+        if chunk.status[i] == BROKEN:
+            continue
+        own = None if part.landmarks is None else part.landmarks[row]
+        points, source = _choose_landmarks(landmarks, own, chunk, i)
+        yield (
+            key,
+            {
+                # A file object is stored byte for byte; an array would be encoded again.
+                "image": io.BytesIO(job.pictures.read(key)),
+                "key": key,
+                "size": chunk.sizes[i],
+                "labels": part.labels[row],
+                "label_mask": part.label_mask[row],
+                "landmarks": points,
+                "landmarks_valid": source != "none",
+                "landmarks_source": LANDMARK_SOURCES.index(source),
+            },
+        )
+
+
+def _choose_landmarks(
+    landmarks: str, own: np.ndarray | None, chunk: Chunk, i: int
+) -> tuple[np.ndarray, str]:
+    """Returns the landmarks, float32 [K, 2] in [0, 1], and where they come from."""
+    scheme = LANDMARK_CHOICES[landmarks]
+    unknown = np.full((scheme.num_landmarks, 2), 0.5, np.float32)
+    if landmarks == "none":
+        return unknown, "none"
+    if landmarks == "celeba_5":
+        return (unknown, "none") if np.isnan(own).any() else (own, "annotated")
+    if chunk.status[i] == NO_FACE:
+        return unknown, "none"
+    points = chunk.points[i][scheme.source_indices]
+    source = "detected" if chunk.status[i] == DETECTED else "assumed"
+    return points.clip(0, 1), source  # a chin below the picture is put on its edge
 
 
 def prepare(
@@ -183,6 +246,7 @@ def prepare(
     landmarks: str = "dlib_72",
     workers: int | None = None,
     on_error: str = "stop",
+    beam: BeamExecution | None = None,
 ) -> Prepared:
     """Checks, annotates and writes a source; what an earlier run finished is not redone.
 
@@ -192,6 +256,7 @@ def prepare(
         landmarks: a key of LANDMARK_CHOICES: dlib's points, the source's own five, or none.
         workers: number of worker processes; by default one a core.
         on_error: "stop" at the first problem in the source, or "skip" and count.
+        beam: where pictures are checked, annotated and written, in place of `workers` processes.
 
     Returns:
         The prepared data set. Its metadata holds `landmarks`, `detected_share` (of the pictures,
@@ -219,13 +284,14 @@ def prepare(
             problems = Problems(on_error)
             splits = source.read_splits(problems, with_landmarks=landmarks == "celeba_5")
             annotated, counts = _annotate_splits(
-                source, splits, origin, work_folder, landmarks, workers, problems
+                source, splits, origin, work_folder, landmarks, workers, problems, beam
             )
             metadata = _metadata(landmarks, origin, counts, problems)
-            builder = RecordsBuilder(source, annotated, landmarks, metadata, data_dir=data_dir)
-            write_records(
-                builder, num_shards=min(NUM_SHARDS, *(split.count for split in annotated.values()))
+            builder = RecordsBuilder(
+                source, annotated, landmarks, metadata, data_dir=data_dir, beam=beam
             )
+            num_shards = min(NUM_SHARDS, *(split.count for split in annotated.values()))
+            write_records(builder, num_shards=num_shards, beam=beam)
         shutil.rmtree(work_folder, ignore_errors=True)
         source.clean_up()
     return _read_prepared(path, already_there)
@@ -239,6 +305,7 @@ def _annotate_splits(
     landmarks: str,
     workers: int | None,
     problems: Problems,
+    beam: BeamExecution | None,
 ) -> tuple[dict[str, AnnotatedSplit], collections.Counter]:
     """Annotates every split; returns those with pictures left, and the statuses' counts."""
     with_dlib = landmarks.startswith("dlib")
@@ -253,7 +320,7 @@ def _annotate_splits(
         source.pictures, names, folder, find_landmarks=with_dlib, alignment=source.alignment
     )
     statuses = np.empty(len(names), np.uint8)
-    for index, chunk in annotate(job, workers=workers or os.cpu_count()):
+    for index, chunk in annotate(job, workers=workers or os.cpu_count(), beam=beam):
         start = index * CHUNK_SIZE
         statuses[start : start + len(chunk.status)] = chunk.status
         for i in np.flatnonzero(chunk.status == BROKEN):

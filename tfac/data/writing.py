@@ -11,6 +11,7 @@ from pathlib import Path
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
+from tfac.data.beam import BeamExecution
 from tfac.errors import ConfigError, DataError
 
 _WRITING_ERRORS = (OSError, tf.errors.OpError)
@@ -41,7 +42,12 @@ def only_writer(data_dir: str | os.PathLike) -> Iterator[None]:
             path.unlink(missing_ok=True)
 
 
-def write_records(builder: tfds.core.DatasetBuilder, *, num_shards: int | None = None) -> None:
+def write_records(
+    builder: tfds.core.DatasetBuilder,
+    *,
+    num_shards: int | None = None,
+    beam: BeamExecution | None = None,
+) -> None:
     """Writes what `builder` generates to its folder, which appears whole or not at all.
 
     Call it under `only_writer`: what killed writers left behind is removed.
@@ -50,6 +56,7 @@ def write_records(builder: tfds.core.DatasetBuilder, *, num_shards: int | None =
         builder: shows its own progress.
         num_shards: files for each split, at most the number of its records; by default as many as
             TFDS finds fit.
+        beam: where a builder that generates on Beam runs.
 
     Raises:
         DataError: the folder cannot be written, for example because the disk is full.
@@ -62,7 +69,10 @@ def write_records(builder: tfds.core.DatasetBuilder, *, num_shards: int | None =
         with _quiet():
             builder.download_and_prepare(
                 download_dir=downloads,
-                download_config=tfds.download.DownloadConfig(num_shards=num_shards),
+                download_config=tfds.download.DownloadConfig(
+                    num_shards=num_shards,
+                    beam_options=beam and beam.pipeline_options(),
+                ),
             )
         shutil.rmtree(downloads)
     except _WRITING_ERRORS as error:
@@ -71,6 +81,10 @@ def write_records(builder: tfds.core.DatasetBuilder, *, num_shards: int | None =
         if isinstance(error.__cause__, _WRITING_ERRORS):  # as TFDS raises it again
             raise DataError(f"{folder}: records cannot be written: {error}") from error
         raise
+    except Exception as error:
+        if beam is None:
+            raise
+        raise DataError(f"{folder}: the Beam pipeline failed: {error!r}") from error
 
 
 @contextlib.contextmanager
