@@ -13,6 +13,7 @@ def tfac_data_report(*arguments) -> subprocess.CompletedProcess:
     )
 
 
+@pytest.mark.slow
 def test_report_is_written_and_later_data_is_held_against_its_schema(tiny_records, tmp_path):
     flags = (f"--data_dir={tiny_records}", f"--output_dir={tmp_path}")
     finished = tfac_data_report(*flags)
@@ -39,6 +40,7 @@ def test_report_is_written_and_later_data_is_held_against_its_schema(tiny_record
     assert schema.read_text() == text  # written anew, of this data
 
 
+@pytest.mark.slow
 def test_tiny_pictures_can_fail_a_pipeline(tiny_records, tmp_path):
     flags = (f"--data_dir={tiny_records}", f"--output_dir={tmp_path}", "--min_side=41")
     finished = tfac_data_report(*flags, "--fail_on=tiny")

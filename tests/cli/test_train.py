@@ -69,7 +69,7 @@ def test_flags_stand_before_the_experiment_and_its_protocol(arguments, options):
         (
             ["--data_dir=d", "--workdir=w", "--model=baseline", "--nolandmarks"],
             1,
-            "landmarks=False means something to model=dmm_cnn alone",
+            "landmarks=False means something to model=dmm_cnn and lga_net alone",
         ),
         (
             ["--data_dir=d", "--workdir=w", "--experiment=dmm_dw_fix"],

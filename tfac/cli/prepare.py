@@ -167,11 +167,12 @@ def main(argv: Sequence[str]) -> None:
         )
     if FLAGS.dataset == "folder" and not FLAGS.labels:
         raise ConfigError(f"--dataset=folder needs --labels: {_EXPECTS['folder']}")
+    beam = _beam_execution()
     import_tensorflow_quietly()
     if FLAGS.dataset == "synthetic_faces":
         _prepare_synthetic_faces()
     else:
-        _prepare_source()
+        _prepare_source(beam)
 
 
 def _refuse_flags_of_other_datasets() -> None:
@@ -183,10 +184,10 @@ def _refuse_flags_of_other_datasets() -> None:
             raise ConfigError(f"--{name} has no meaning for --dataset={FLAGS.dataset}")
 
 
-def _prepare_source() -> None:
+def _prepare_source(beam) -> None:
     from tfac.data.preparation import prepare
 
-    started, beam = time.monotonic(), _beam_execution()
+    started = time.monotonic()
     create_source = {
         "celeba": _celeba_source,
         "celeb_a": _celeb_a_source,
