@@ -154,7 +154,7 @@ class Plain(TinyNetwork):
     def call(self, images, training=False):
         return super().call(images, training=False)
 
-def create(config, attributes, scheme, backbone_weights=None):
+def create(config, attributes, scheme, groups, backbone_weights=None):
     model = Plain(len(attributes), scheme.num_landmarks, dropout=0.0)
     model(keras.ops.zeros((1, 4, 4, 3)))
     return model
