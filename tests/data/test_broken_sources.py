@@ -86,6 +86,17 @@ def lfwa(folder, contents):
     return LFWASource(folder)
 
 
+def test_a_broken_picture_whose_name_has_braces_is_named(tmp_path):
+    source = own_folder(tmp_path / "source", encoded_picture(0))
+    table = tmp_path / "source" / "labels.csv"
+    table.write_text(table.read_text().replace("1.jpg", "{1}.jpg"))
+    (source.pictures.path / "1.jpg").unlink()
+    (source.pictures.path / "{1}.jpg").write_bytes(b"")
+    source = FolderSource(source.pictures.path, table, split_column="split")
+    with pytest.raises(DataError, match=r"\{1\}\.jpg: expected a picture.*labels.csv line 3"):
+        prepare(source, tmp_path / "data", landmarks="none", workers=1)
+
+
 def own_folder(folder, contents):
     lines = ["picture,split,Smiling"]
     (folder / "pictures").mkdir(parents=True)

@@ -15,10 +15,10 @@ from google.protobuf import json_format
 from tqdm import tqdm
 
 from tfac.attributes import ATTRIBUTES
-from tfac.data.celeba_source import ALIGNMENT, LANDMARK_COLUMNS, PICTURE_SIZE, SPLITS
+from tfac.data.celeba_source import ALIGNMENT, LANDMARK_COLUMNS, PICTURE_SIZE
 from tfac.data.pictures import PictureFiles
 from tfac.data.problems import Problems
-from tfac.data.source import Source, SourceSplit
+from tfac.data.source import SPLITS, Source, SourceSplit
 from tfac.errors import DataError
 from tfac.files import whole_file
 from tfac.landmarks import CELEBA_5

@@ -23,7 +23,7 @@ from tfac.attributes import ATTRIBUTES
 from tfac.data.landmark_annotation import Alignment
 from tfac.data.pictures import PictureFiles
 from tfac.data.problems import Problems
-from tfac.data.source import Source, SourceSplit
+from tfac.data.source import SPLITS, Source, SourceSplit
 from tfac.errors import DataError
 from tfac.landmarks import CELEBA_5
 
@@ -38,7 +38,6 @@ LANDMARK_COLUMNS = tuple(
     for point in ("lefteye", "righteye", "nose", "leftmouth", "rightmouth")
     for axis in "xy"
 )
-SPLITS = ("train", "validation", "test")
 
 _FOLDERS = ("", "Anno", "Eval", "Img")
 

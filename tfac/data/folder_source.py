@@ -22,10 +22,8 @@ import numpy as np
 from tfac.attributes import ATTRIBUTES, AttributeGroups
 from tfac.data.pictures import PictureFiles
 from tfac.data.problems import Problems
-from tfac.data.source import Source, SourceSplit
+from tfac.data.source import SPLITS, Source, SourceSplit
 from tfac.errors import ConfigError, DataError
-
-SPLITS = ("train", "validation", "test")
 
 DEFAULT_SHARES = (0.8, 0.1, 0.1)
 

@@ -324,9 +324,9 @@ def _annotate_splits(
         start = index * CHUNK_SIZE
         statuses[start : start + len(chunk.status)] = chunk.status
         for i in np.flatnonzero(chunk.status == BROKEN):
+            file, line = places[start + i]
             problems.report(
-                "picture that cannot be decoded",
-                f"{chunk.errors[i]} ({{}} line {{}})".format(*places[start + i]),
+                "picture that cannot be decoded", f"{chunk.errors[i]} ({file} line {line})"
             )
     annotated: dict[str, AnnotatedSplit] = {}
     start = 0

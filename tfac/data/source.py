@@ -15,6 +15,8 @@ from tfac.data.pictures import PictureFiles
 from tfac.data.problems import Problems
 from tfac.landmarks import LandmarkScheme
 
+SPLITS = ("train", "validation", "test")
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class SourceSplit:

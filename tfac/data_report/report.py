@@ -46,10 +46,11 @@ def create_report(
         np.concatenate([getattr(part, field) for part in statistics.values()])
         for field in ("labels", "label_mask", "sizes", "contrasts")
     )
+    checksums = [checksum for part in statistics.values() for checksum in part.checksums]
     blank = np.flatnonzero(contrasts < _LEAST_CONTRAST)
     tiny = np.flatnonzero(sizes.min(axis=1) < min_side)
-    duplicates = _describe_duplicates(info.attributes, statistics, names, labels, mask)
-    near = _describe_near_duplicates(statistics, names, set(blank.tolist()))
+    duplicates = _describe_duplicates(info.attributes, checksums, names, labels, mask)
+    near = _describe_near_duplicates(statistics, checksums, names, set(blank.tolist()))
     attributes = _attributes(info.attributes, statistics)
     drift = [name for name, about in attributes.items() if about["drift"]["points"] > max_drift]
     drift = [name for name in drift if attributes[name]["drift"]["deviations"] > _LEAST_DEVIATIONS]
@@ -164,12 +165,11 @@ def _mean_landmarks(statistics: Mapping[str, SplitStatistics]) -> np.ndarray:
 
 def _describe_duplicates(
     attributes: Sequence[str],
-    statistics: Mapping[str, SplitStatistics],
+    checksums: Sequence[bytes],
     names: Sequence[tuple[str, str]],
     labels: np.ndarray,
     mask: np.ndarray,
 ) -> list[dict[str, Any]]:
-    checksums = [checksum for part in statistics.values() for checksum in part.checksums]
     described = []
     for group in exact_duplicates(checksums):
         shown = (labels[group] & mask[group]).any(axis=0)
@@ -185,9 +185,11 @@ def _describe_duplicates(
 
 
 def _describe_near_duplicates(
-    statistics: Mapping[str, SplitStatistics], names: Sequence[tuple[str, str]], blank: set[int]
+    statistics: Mapping[str, SplitStatistics],
+    checksums: Sequence[bytes],
+    names: Sequence[tuple[str, str]],
+    blank: set[int],
 ) -> list[dict[str, Any]]:
-    checksums = [checksum for part in statistics.values() for checksum in part.checksums]
     hashes = np.concatenate([part.hashes for part in statistics.values()])
     kept = np.array([i for i in range(len(names)) if i not in blank], np.int64)
     pairs = [(int(kept[i]), int(kept[j]), bits) for i, j, bits in near_duplicates(hashes[kept])]
