@@ -45,12 +45,7 @@ KUMAR_NAMES: Mapping[str, str] = {"Young": "Youth"}
 # CelebA's Attractive is the first column for those that Kumar's Male calls so, else the second.
 _ATTRACTIVE = ("Attractive_Man", "Attractive_Woman")
 
-PROTOCOLS: Mapping[str, str] = {
-    "mgg_net": "MMLab's labels and split, 6,263 pictures to train on and 6,970 to test on; "
-    "deep-funneled pictures where they are there, else the originals",
-    "dmm_cnn": "Kumar's labels; the first 6,572 rows to train on, original and deep-funneled, and "
-    "the other 6,571 to test on, deep-funneled",
-}
+PROTOCOLS = ("mgg_net", "dmm_cnn")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -72,7 +67,10 @@ class LFWASource(Source):
 
     Args:
         source_dir: the folder with the files above.
-        protocol: a key of PROTOCOLS.
+        protocol: "mgg_net" has MMLab's labels and split, 6,263 pictures to train on and 6,970 to
+            test on, deep-funneled where they are there, else the originals. "dmm_cnn" has Kumar's
+            labels, the first 6,572 rows to train on, original and deep-funneled, and the other
+            6,571 to test on, deep-funneled.
 
     Raises:
         DataError: the folder or a file that the protocol needs is missing.

@@ -8,13 +8,11 @@ from keras import ops
 from tfac.attributes import ATTRIBUTES, SUBJECTIVE_ATTRIBUTES, attribute_indices
 from tfac.layers.pyramid_branch import PyramidBranch
 from tfac.models.backbones import create_backbone
+from tfac.models.landmark_branch import create_landmark_branch
 from tfac.models.normalization import create_image_normalization
 
-# Where the normalised branches' features start (see `PyramidBranch`), found on CelebA at 64 pixels:
-# at 1 the landmark head's noise kept the shared features from learning anything else.
+# Where the normalised branches' features start (see `PyramidBranch`), found on CelebA at 64 pixels.
 _ATTRIBUTE_FEATURE_SCALE = 0.3
-LANDMARK_FEATURE_SCALE = 0.03
-PICTURE_CENTRE = 0.5  # where every landmark is predicted before training
 
 
 @keras.saving.register_keras_serializable(package="tfac")
@@ -114,15 +112,7 @@ class DMMCNN(keras.Model):
             )
         self.landmark_branch = None
         if num_landmarks:
-            self.landmark_branch = PyramidBranch(
-                levels=(1,),
-                hidden_units=(1024,),
-                num_outputs=2 * num_landmarks,
-                feature_scale=LANDMARK_FEATURE_SCALE,
-                head_bias=PICTURE_CENTRE,
-                name="landmark_branch",
-                **options,
-            )
+            self.landmark_branch = create_landmark_branch(num_landmarks, **options)
 
     def build(self, input_shape):
         """Builds the branches for images [B, H, W, 3]."""

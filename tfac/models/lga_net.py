@@ -8,9 +8,8 @@ from keras import ops
 from tfac.attributes import ATTRIBUTES, PART_GROUPS, assign_groups
 from tfac.layers.group_attention import GroupAttention
 from tfac.layers.group_head import GroupHead
-from tfac.layers.pyramid_branch import PyramidBranch
 from tfac.models.backbones import check_levels, create_backbone, create_feature_extractor
-from tfac.models.dmm_cnn import LANDMARK_FEATURE_SCALE, PICTURE_CENTRE
+from tfac.models.landmark_branch import create_landmark_branch
 from tfac.models.normalization import create_image_normalization
 
 
@@ -88,16 +87,7 @@ class LGANet(keras.Model):
             self.heads[level] = GroupHead(group_indices, name=f"{level}_head", dtype="float32")
         self.landmark_branch = None
         if num_landmarks:
-            self.landmark_branch = PyramidBranch(
-                levels=(1,),
-                hidden_units=(1024,),
-                num_outputs=2 * num_landmarks,
-                normalization=True,
-                feature_scale=LANDMARK_FEATURE_SCALE,
-                head_bias=PICTURE_CENTRE,
-                name="landmark_branch",
-                dtype=policy,
-            )
+            self.landmark_branch = create_landmark_branch(num_landmarks, True, policy)
 
     def build(self, input_shape):
         """Builds the heads and branches for images [B, H, W, 3]."""
