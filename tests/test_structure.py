@@ -8,12 +8,13 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 # What each part may import of tfac; the part itself is always allowed.
-FOUNDATION = {"attributes", "errors", "files", "landmarks"}
+FOUNDATION = {"attributes", "errors", "files", "landmarks", "notices"}
 ALLOWED = {
     "attributes": {"errors"},
     "landmarks": {"errors"},
     "files": set(),
     "errors": set(),
+    "notices": set(),
     "layers": {"errors"},
     "losses": {"errors", "landmarks"},
     "models": {"layers", *FOUNDATION},

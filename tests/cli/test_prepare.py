@@ -60,7 +60,7 @@ def test_broken_source_stops_with_one_line(celeba, tmp_path):
     [
         (["--dataset=celeba"], "--dataset=celeba needs --source_dir"),
         (["--dataset=celeba", "--synthetic_seed=1"], "--synthetic_seed has no meaning for"),
-        (["--dataset=synthetic_faces", "--workers=1"], "--workers has no meaning for"),
+        (["--dataset=synthetic_faces", "--on_error=skip"], "--on_error has no meaning for"),
         (["--dataset=celeba", "--labels=a.csv"], "--labels has no meaning for --dataset=celeba"),
         (["--dataset=folder"], "--dataset=folder needs --source_dir: your own pictures"),
         (["--dataset=folder", "--source_dir=a"], "--dataset=folder needs --labels"),
@@ -189,7 +189,7 @@ def test_killed_program_goes_on_where_it_was(tmp_path):
 def test_synthetic_faces_are_prepared(tmp_path):
     counts = [f"--synthetic_{split}_count=2" for split in ("train", "validation", "test")]
     flags = ("--dataset=synthetic_faces", f"--data_dir={tmp_path}", "--synthetic_image_size=32")
-    finished = tfac_prepare(*flags, *counts)
+    finished = tfac_prepare(*flags, *counts, "--workers=1")
     assert finished.returncode == 0, finished.stderr
     assert "  train: 2 pictures\n" in finished.stdout
     info = read_info(tmp_path)

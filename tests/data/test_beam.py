@@ -6,19 +6,20 @@ import tensorflow as tf
 
 from tests.data.celeba_files import NAMES, encoded_picture, write_celeba
 from tfac.attributes import ATTRIBUTES
-from tfac.data.beam import BeamExecution
+from tfac.data.beam import BeamWorkers
 from tfac.data.celeba_source import CelebASource
 from tfac.data.features import record_features
 from tfac.data.preparation import prepare
+from tfac.data.workers import Processes
 from tfac.errors import ConfigError, DataError
 from tfac.landmarks import DLIB_72
 
 pytest.importorskip("apache_beam", reason="Apache Beam (tfac[beam]) is not installed")
 
-PROCESSES = BeamExecution(
+PROCESSES = BeamWorkers(
     "DirectRunner", ("--direct_num_workers=2", "--direct_running_mode=multi_processing")
 )
-HERE = BeamExecution("DirectRunner", ("--direct_running_mode=in_memory",))
+HERE = BeamWorkers("DirectRunner", ("--direct_running_mode=in_memory",))
 
 
 def records(prepared) -> dict[str, dict]:
@@ -45,7 +46,7 @@ def broken_source(tmp_path_factory):
 @pytest.fixture(scope="module")
 def expected(broken_source, tmp_path_factory):
     data_dir = tmp_path_factory.mktemp("here")
-    options = {"landmarks": "none", "on_error": "skip", "workers": 1}
+    options = {"landmarks": "none", "on_error": "skip", "workers": Processes(1)}
     return prepare(CelebASource(broken_source), data_dir, **options)
 
 
@@ -61,27 +62,26 @@ def assert_same_records(prepared, expected):
 
 @pytest.mark.slow
 def test_two_processes_write_the_same_records(broken_source, expected, tmp_path):
-    options = {"landmarks": "none", "on_error": "skip", "beam": PROCESSES}
+    options = {"landmarks": "none", "on_error": "skip", "workers": PROCESSES}
     prepared = prepare(CelebASource(broken_source), tmp_path, **options)
     assert_same_records(prepared, expected)
     assert [path.name for path in tmp_path.iterdir()] == ["celeba"]
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(strict=True, raises=DataError, reason="Dask cannot run TFDS's writer")
 def test_a_dask_cluster_writes_the_same_records(broken_source, expected, tmp_path):
     distributed = pytest.importorskip("distributed", reason="Dask (apache-beam[dask]) is missing")
     with distributed.LocalCluster(2, threads_per_worker=1, dashboard_address=None) as cluster:
-        dask = BeamExecution("DaskRunner", (f"--dask_client_address={cluster.scheduler_address}",))
-        options = {"landmarks": "none", "on_error": "skip", "beam": dask}
+        dask = BeamWorkers("DaskRunner", (f"--dask_client_address={cluster.scheduler_address}",))
+        options = {"landmarks": "none", "on_error": "skip", "workers": dask}
         assert_same_records(prepare(CelebASource(broken_source), tmp_path, **options), expected)
 
 
 @pytest.mark.slow
 def test_landmarks_are_the_same(tmp_path):
     source = CelebASource(write_celeba(tmp_path / "source"))
-    prepared = prepare(source, tmp_path / "beam", beam=HERE)
-    assert_same_records(prepared, prepare(source, tmp_path / "here", workers=1))
+    prepared = prepare(source, tmp_path / "beam", workers=HERE)
+    assert_same_records(prepared, prepare(source, tmp_path / "here", workers=Processes(1)))
 
 
 def test_finished_chunks_are_not_computed_again(tmp_path, monkeypatch):
@@ -91,20 +91,20 @@ def test_finished_chunks_are_not_computed_again(tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("tfac.data.preparation.write_records", stop)
+        patch.setattr("tfac.data.preparation.write_data_set", stop)
         with pytest.raises(KeyboardInterrupt):
-            prepare(source, data_dir, landmarks="none", beam=HERE)
+            prepare(source, data_dir, landmarks="none", workers=HERE)
     (chunk,) = data_dir.rglob("chunk-*.npz")
     monkeypatch.setattr("tfac.data.landmark_annotation._compute_chunk", stop)
     assert chunk.exists()
-    assert prepare(source, data_dir, landmarks="none", beam=HERE).splits["train"] == 4
+    assert prepare(source, data_dir, landmarks="none", workers=HERE).splits["train"] == 4
 
 
 def test_a_broken_picture_stops_and_is_named(tmp_path):
     source = write_celeba(tmp_path / "source", archive=False)
     (source / "img_align_celeba" / NAMES[4]).write_bytes(b"broken")
     with pytest.raises(DataError, match=f"{NAMES[4]}: expected a picture.*list_attr_celeba.txt"):
-        prepare(CelebASource(source), tmp_path / "data", landmarks="none", beam=HERE)
+        prepare(CelebASource(source), tmp_path / "data", landmarks="none", workers=HERE)
 
 
 def test_a_pipeline_that_fails_says_so(tmp_path, monkeypatch):
@@ -114,14 +114,14 @@ def test_a_pipeline_that_fails_says_so(tmp_path, monkeypatch):
     monkeypatch.setattr("tfac.data.landmark_annotation._compute_chunk", fail)
     with pytest.raises(DataError, match="the Beam pipeline failed: .*the disk went away"):
         source = CelebASource(write_celeba(tmp_path / "source"))
-        prepare(source, tmp_path / "data", landmarks="none", beam=HERE)
+        prepare(source, tmp_path / "data", landmarks="none", workers=HERE)
 
 
 @pytest.mark.parametrize("option", ["--direct_num_worker=2", "--nonsense"])
 def test_unknown_options_are_named(option):
     name = option.partition("=")[0]
     with pytest.raises(ConfigError, match=f"beam_option: expected .*Received: {name}$"):
-        BeamExecution("DirectRunner", (option,)).pipeline_options()
+        BeamWorkers("DirectRunner", (option,)).pipeline_options()
 
 
 @pytest.mark.parametrize(
@@ -136,9 +136,9 @@ def test_unknown_options_are_named(option):
 def test_options_that_are_documented_are_known(runner, options):
     if runner == "DaskRunner":
         pytest.importorskip("distributed", reason="Dask (apache-beam[dask]) is not installed")
-    assert BeamExecution(runner, options).pipeline_options()
+    assert BeamWorkers(runner, options).pipeline_options()
 
 
 def test_a_runner_that_is_not_there_is_named():
     with pytest.raises(ConfigError, match="beam_runner: expected a runner .*Received: FastRunner"):
-        BeamExecution("FastRunner").pipeline_options()
+        BeamWorkers("FastRunner").pipeline_options()

@@ -21,6 +21,7 @@ from tfac.data.pictures import PictureFiles
 from tfac.data.preparation import prepare
 from tfac.data.problems import Problems
 from tfac.data.records import find_damage, read_info
+from tfac.data.workers import Processes
 from tfac.errors import DataError
 
 
@@ -94,7 +95,7 @@ def test_a_broken_picture_whose_name_has_braces_is_named(tmp_path):
     (source.pictures.path / "{1}.jpg").write_bytes(b"")
     source = FolderSource(source.pictures.path, table, split_column="split")
     with pytest.raises(DataError, match=r"\{1\}\.jpg: expected a picture.*labels.csv line 3"):
-        prepare(source, tmp_path / "data", landmarks="none", workers=1)
+        prepare(source, tmp_path / "data", landmarks="none", workers=Processes(1))
 
 
 def own_folder(folder, contents):
@@ -122,7 +123,7 @@ LOADERS = {"celeba": celeba, "lfwa": lfwa, "folder": own_folder}
 def test_picture_is_used_refused_or_counted(tmp_path, loader, kind):
     contents, message = PICTURES[kind]
     source = LOADERS[loader](tmp_path / "source", contents)
-    options = {"landmarks": "none", "workers": 1}
+    options = {"landmarks": "none", "workers": Processes(1)}
     if message:
         with pytest.raises(DataError, match=rf"\.jpg: .*{message}.*line"):
             prepare(source, tmp_path / "data", **options)
@@ -190,13 +191,14 @@ from tests.data.test_broken_sources import own_folder
 from tests.data.celeba_files import encoded_picture
 from pathlib import Path
 from tfac.data.preparation import prepare
+from tfac.data.workers import Processes
 from tfac.errors import DataError
 folder = Path(sys.argv[1])
 source = own_folder(folder / "source", encoded_picture(9, 300, 300))
 limit = int(sys.argv[2])
 resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 try:
-    prepare(source, folder / "data", landmarks="none", workers=1)
+    prepare(source, folder / "data", landmarks="none", workers=Processes(1))
 except DataError as error:
     sys.exit(f"DataError: {error}")
 """
@@ -212,4 +214,7 @@ def test_full_disk_is_an_error_and_leaves_nothing_that_looks_whole(tmp_path):
     source = FolderSource(
         tmp_path / "source/pictures", tmp_path / "source/labels.csv", split_column="split"
     )
-    assert prepare(source, tmp_path / "data", workers=1, landmarks="none").splits["train"] == 3
+    assert (
+        prepare(source, tmp_path / "data", workers=Processes(1), landmarks="none").splits["train"]
+        == 3
+    )

@@ -11,6 +11,7 @@ from tfac.data.celeba_source import LANDMARK_COLUMNS
 from tfac.data.preparation import prepare
 from tfac.data.problems import Problems
 from tfac.data.records import read_info
+from tfac.data.workers import Processes
 from tfac.errors import DataError
 
 COUNTS = {"train": 5, "validation": 2, "test": 1}
@@ -85,7 +86,7 @@ def test_pictures_labels_and_landmarks_stay_together(celeb_a, tmp_path):
 
 def test_records_are_prepared_and_nothing_else_is_left(celeb_a, tmp_path):
     archive = tmp_path / "data" / ".celeb_a-pictures.zip"
-    options = {"landmarks": "celeba_5", "workers": 1}
+    options = {"landmarks": "celeba_5", "workers": Processes(1)}
     prepared = prepare(TFDSCelebASource(celeb_a, archive), tmp_path / "data", **options)
     assert read_info(tmp_path / "data").splits == COUNTS == prepared.splits
     assert [path.name for path in (tmp_path / "data").iterdir()] == ["celeb_a"]

@@ -10,6 +10,7 @@ from tfac.data.folder_source import FolderSource
 from tfac.data.preparation import prepare
 from tfac.data.problems import Problems
 from tfac.data.records import read_info
+from tfac.data.workers import Processes
 from tfac.errors import ConfigError, DataError
 
 KEYS = ("ann/1.jpg", "ann/2.jpg", "bob/1.jpg", "bob/2.jpg", "übung 1.jpg")
@@ -268,7 +269,7 @@ def test_prepared_records_hold_attributes_groups_and_unknown_labels(pictures, tm
     path.write_text(json.dumps({**groups, "subjective_attributes": ["Frown"]}))
     text = TABLE.replace("Smiling,Male", "Wears_Mask,Frown")
     source = read(text, groups_file=path, name="my_faces")[0]
-    prepared = prepare(source, tmp_path / "data", landmarks="dlib_72", workers=1)
+    prepared = prepare(source, tmp_path / "data", landmarks="dlib_72", workers=Processes(1))
     assert prepared.path == tmp_path / "data" / "my_faces" / "1.0.0"
     assert prepared.metadata["detected_share"] == 0  # the pictures are noise
     info = read_info(tmp_path / "data")
@@ -281,7 +282,7 @@ def test_prepared_records_hold_attributes_groups_and_unknown_labels(pictures, tm
     assert not any(record["landmarks_valid"].numpy() for record in records)
     with pytest.raises(ConfigError, match="was prepared with .*'split_column': 'split'"):
         source = FolderSource(pictures, tmp_path / "labels.csv", name="my_faces")
-        prepare(source, tmp_path / "data", workers=1)
+        prepare(source, tmp_path / "data", workers=Processes(1))
 
 
 def test_every_attribute_of_celeba_may_be_there(read):

@@ -9,6 +9,7 @@ from tfac.data.lfwa_source import LFWASource
 from tfac.data.preparation import prepare
 from tfac.data.problems import Problems
 from tfac.data.records import read_info
+from tfac.data.workers import Processes
 from tfac.errors import ConfigError, DataError
 
 PICTURES = [f"{person}/{person}_{i:04d}.jpg" for person in ("Ann_Lee", "Bo") for i in (1, 2, 3)]
@@ -140,14 +141,14 @@ def test_the_papers_numbers_come_out_of_kumar_s_number_of_rows():
 def test_prepared_records_say_which_protocol(tmp_path):
     write_mmlab(write_pictures(tmp_path / "source", "lfw-deepfunneled"))
     source = LFWASource(tmp_path / "source")
-    prepared = prepare(source, tmp_path / "data", landmarks="none", workers=1)
+    prepared = prepare(source, tmp_path / "data", landmarks="none", workers=Processes(1))
     assert read_info(tmp_path / "data").splits == {"train": 3, "test": 2}
     assert prepared.metadata["source_settings"]["protocol"] == "mgg_net"
     assert set(prepared.metadata["source_sha256"]) == {"lfw_att_40.mat", "indices_train_test.mat"}
     write_kumar(write_pictures(tmp_path / "source", "lfw"))
     with pytest.raises(ConfigError, match="lfwa/1.0.0 was prepared from other annotation files"):
         other = LFWASource(tmp_path / "source", "dmm_cnn")
-        prepare(other, tmp_path / "data", landmarks="none", workers=1)
+        prepare(other, tmp_path / "data", landmarks="none", workers=Processes(1))
 
 
 @pytest.mark.parametrize("protocol", ["mgg_net", "dmm_cnn"])

@@ -14,11 +14,12 @@ from tests.data.celeba_files import (
     write_celeba,
 )
 from tfac.attributes import ATTRIBUTES
-from tfac.data import landmark_annotation, preparation
+from tfac.data import landmark_annotation, preparation, writing
 from tfac.data.celeba_source import CelebASource
 from tfac.data.features import LANDMARK_SOURCES, record_features
 from tfac.data.pipeline import evaluation_dataset
 from tfac.data.records import read_info
+from tfac.data.workers import Processes
 from tfac.data.writing import only_writer
 from tfac.errors import ConfigError, DataError
 from tfac.landmarks import CELEBA_5, DLIB_68, DLIB_72
@@ -27,7 +28,7 @@ LANDMARKS_FILE = "list_landmarks_align_celeba.txt"
 
 
 def prepare(source, data_dir, **options):
-    return preparation.prepare(CelebASource(source), data_dir, workers=1, **options)
+    return preparation.prepare(CelebASource(source), data_dir, workers=Processes(1), **options)
 
 
 def records(prepared, scheme=DLIB_72) -> dict[str, dict]:
@@ -209,22 +210,35 @@ def test_failed_write_leaves_no_data_set_and_keeps_the_annotation(tmp_path, monk
     def not_again(*arguments, **options):
         raise AssertionError("annotation began from zero")
 
-    monkeypatch.setattr(
-        landmark_annotation,
-        "_compute_missing",
-        lambda job, missing, *rest: not_again() if missing else iter(()),
-    )
+    monkeypatch.setattr(landmark_annotation, "_compute_chunk", not_again)
     assert prepare(source, data_dir, landmarks="none").splits["train"] == 4
     assert not (data_dir / ".celeba-preparing").exists()
 
 
-def test_remains_of_a_killed_writer_are_removed(tmp_path):
+def test_finished_shards_are_not_written_again(tmp_path, monkeypatch):
     source, data_dir = write_celeba(tmp_path / "source"), tmp_path / "data"
-    remains = data_dir / "celeba" / "incomplete.ABCDEF_1.0.0"
-    remains.mkdir(parents=True)
-    (remains / "celeba-train.tfrecord-00000-of-00001").write_bytes(b"half")
-    prepare(source, data_dir, landmarks="none")
-    assert [path.name for path in (data_dir / "celeba").iterdir()] == ["1.0.0"]
+    expected = prepare(source, tmp_path / "whole", landmarks="none")
+    write_shard, written = writing._write_shard, []
+
+    def killed(item, data_set):
+        if len(written) == 3:
+            (item[0].parent / f".{item[0].name}").write_bytes(b"half")
+            raise KeyboardInterrupt
+        write_shard(item, data_set)
+        written.append(item[0])
+
+    with monkeypatch.context() as patch:
+        patch.setattr(writing, "_write_shard", killed)
+        with pytest.raises(KeyboardInterrupt):
+            prepare(source, data_dir, landmarks="none")
+    before = {path.name: path.stat().st_mtime_ns for path in written}
+    assert not (data_dir / "celeba").exists()
+    prepared = prepare(source, data_dir, landmarks="none")
+    after = {path.name: path.stat().st_mtime_ns for path in prepared.path.iterdir()}
+    assert before.items() <= after.items() and len(before) == 3
+    assert [path.name for path in data_dir.iterdir()] == ["celeba"]
+    for path in expected.path.iterdir():
+        assert (prepared.path / path.name).read_bytes() == path.read_bytes()
 
 
 def test_annotation_of_other_pictures_is_not_reused(tmp_path):

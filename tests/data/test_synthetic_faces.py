@@ -12,41 +12,66 @@ from tfac.data.synthetic_faces import (
     PICTURES_PER_IDENTITY,
     SyntheticFacesConfig,
     make_example,
+    prepare_synthetic_faces,
     save_contact_sheet,
-    synthetic_faces_builder,
 )
+from tfac.data.workers import Processes
 from tfac.errors import ConfigError
 from tfac.landmarks import DLIB_72
 
 COUNTS = {"train": 10, "validation": 5, "test": 3}
 
 
+CONFIG = SyntheticFacesConfig(
+    image_size=48, **{f"{split}_count": count for split, count in COUNTS.items()}
+)
+
+
 @pytest.fixture(scope="module")
-def builder(tmp_path_factory):
-    builder = synthetic_faces_builder(
-        tmp_path_factory.mktemp("faces"),
-        image_size=48,
-        **{f"{split}_count": count for split, count in COUNTS.items()},
-    )
-    builder.download_and_prepare()
-    return builder
+def folder(tmp_path_factory):
+    data_dir = tmp_path_factory.mktemp("faces")
+    path, already_there = prepare_synthetic_faces(CONFIG, data_dir, Processes(1))
+    assert not already_there
+    assert [path.name for path in data_dir.iterdir()] == ["synthetic_faces"]
+    return path
 
 
-def test_prepared_records_load_from_their_folder(builder):
-    loaded = tfds.builder_from_directory(builder.data_path)
+def test_prepared_records_load_from_their_folder(folder):
+    loaded = tfds.builder_from_directory(folder)
     assert {name: split.num_examples for name, split in loaded.info.splits.items()} == COUNTS
     assert loaded.info.metadata["attributes"] == list(ATTRIBUTES)
     assert loaded.info.metadata["landmark_scheme"] == "dlib_72"
 
 
-def test_records_hold_what_make_example_drew(builder):
-    stored = builder.as_dataset(
-        split="train", decoders={"image": tfds.decode.SkipDecoding()}
-    ).as_numpy_iterator()
+def test_tfds_loads_it_by_name(folder):
+    data_dir = folder.parents[2]
+    assert folder.relative_to(data_dir).parts == ("synthetic_faces", CONFIG.name, "1.0.0")
+    loaded = tfds.load(f"synthetic_faces/{CONFIG.name}:1.0.0", split="test", data_dir=data_dir)
+    assert len(list(loaded)) == COUNTS["test"]
+
+
+def test_second_run_finds_it_and_ends(folder):
+    before = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
+    assert prepare_synthetic_faces(CONFIG, folder.parents[2]) == (folder, True)
+    assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == before
+
+
+def test_two_processes_draw_the_same_records(folder, tmp_path):
+    other, _ = prepare_synthetic_faces(CONFIG, tmp_path, Processes(2))
+    for path in folder.iterdir():
+        assert (other / path.name).read_bytes() == path.read_bytes()
+
+
+def test_records_hold_what_make_example_drew(folder):
+    stored = (
+        tfds.builder_from_directory(folder)
+        .as_dataset(split="train", decoders={"image": tfds.decode.SkipDecoding()})
+        .as_numpy_iterator()
+    )
     by_key = {record["key"].decode(): record for record in stored}
     assert len(by_key) == COUNTS["train"]
     for number in range(COUNTS["train"]):
-        expected = make_example(builder.builder_config, "train", number)
+        expected = make_example(CONFIG, "train", number)
         record = by_key[expected["key"]]
         assert record["image"] == expected["image"]
         for name in ("labels", "label_mask", "landmarks", "landmarks_valid", "size"):
@@ -111,9 +136,8 @@ def test_label_noise_changes_labels_but_not_pictures():
         {"label_noise": 0.1},
     ],
 )
-def test_other_settings_have_another_folder(tmp_path, other):
-    default, changed = synthetic_faces_builder(tmp_path), synthetic_faces_builder(tmp_path, **other)
-    assert default.data_path != changed.data_path
+def test_other_settings_have_another_name(other):
+    assert SyntheticFacesConfig().name != SyntheticFacesConfig(**other).name
 
 
 @pytest.mark.parametrize(
@@ -126,9 +150,9 @@ def test_other_settings_have_another_folder(tmp_path, other):
         ("label_noise", 0.5),
     ],
 )
-def test_settings_out_of_range_are_refused_by_name(tmp_path, setting, value):
+def test_settings_out_of_range_are_refused_by_name(setting, value):
     with pytest.raises(ConfigError, match=f"{setting}.*{value}"):
-        synthetic_faces_builder(tmp_path, **{setting: value})
+        SyntheticFacesConfig(**{setting: value})
 
 
 @pytest.mark.slow

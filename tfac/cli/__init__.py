@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from absl import app, flags, logging
 
 from tfac.errors import TfacError
+from tfac.notices import without_notices
 
 
 def run_program(main: Callable[[Sequence[str]], int | None]) -> None:
@@ -39,26 +40,14 @@ def _show_in_help(module: str) -> None:
 
 
 def import_tensorflow_quietly() -> None:
-    """Imports TensorFlow without its start-up notices, which nobody can act on.
+    """Imports TensorFlow without its start-up notices.
 
     It takes seconds, so a program calls this once its flags are known to be good.
-
-    Its libraries write some of them straight to file descriptor 2 whatever the log level, so the
-    descriptor is turned aside during the import. TF_CPP_MIN_LOG_LEVEL=0 or 1 keeps everything.
     """
-    if os.environ.get("TF_CPP_MIN_LOG_LEVEL") in ("0", "1"):
-        return
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
-    stderr = os.dup(2)
-    with open(os.devnull, "w") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
-    try:
+    with without_notices():
         import tensorflow as tf
 
         tf.config.list_physical_devices()
-    finally:
-        os.dup2(stderr, 2)
-        os.close(stderr)
 
 
 def _parse_flags(argv: Sequence[str]) -> list[str]:

@@ -1,5 +1,6 @@
 """tfac-prepare: writes a data set of faces as records that the other programs read."""
 
+import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,9 +29,6 @@ _READ = ("celeba", "celeb_a", "lfwa", "folder")
 _FLAGS = {
     "source_dir": _READ,
     "landmarks": _READ,
-    "workers": _READ,
-    "beam_runner": _READ,
-    "beam_option": _READ,
     "on_error": _READ,
     "lfwa_protocol": ("lfwa",),
     "name": ("folder",),
@@ -69,21 +67,21 @@ flags.DEFINE_enum(
 flags.DEFINE_integer(
     "workers",
     None,
-    "all but synthetic_faces: worker processes, 1 or more; by default one a core.",
+    "Worker processes, 1 or more; by default one a core.",
     1,
 )
 flags.DEFINE_string(
     "beam_runner",
     None,
-    "all but synthetic_faces: Apache Beam's runner (DirectRunner, FlinkRunner, SparkRunner, "
+    "Apache Beam's runner (DirectRunner, DaskRunner, FlinkRunner, SparkRunner, "
     "DataflowRunner) that checks, annotates and writes, in place of --workers; "
     "--source_dir and --data_dir are to be at the same path on all of its workers.",
 )
 flags.DEFINE_multi_string(
     "beam_option",
     [],
-    "all but synthetic_faces: an option of that runner, such as "
-    "--beam_option=--direct_num_workers=2; may be given several times.",
+    "An option of that runner, such as --beam_option=--direct_num_workers=2; may be given several "
+    "times.",
 )
 flags.DEFINE_enum(
     "on_error",
@@ -167,12 +165,12 @@ def main(argv: Sequence[str]) -> None:
         )
     if FLAGS.dataset == "folder" and not FLAGS.labels:
         raise ConfigError(f"--dataset=folder needs --labels: {_EXPECTS['folder']}")
-    beam = _beam_execution()
+    workers = _workers()
     import_tensorflow_quietly()
     if FLAGS.dataset == "synthetic_faces":
-        _prepare_synthetic_faces()
+        _prepare_synthetic_faces(workers)
     else:
-        _prepare_source(beam)
+        _prepare_source(workers)
 
 
 def _refuse_flags_of_other_datasets() -> None:
@@ -184,7 +182,7 @@ def _refuse_flags_of_other_datasets() -> None:
             raise ConfigError(f"--{name} has no meaning for --dataset={FLAGS.dataset}")
 
 
-def _prepare_source(beam) -> None:
+def _prepare_source(workers) -> None:
     from tfac.data.preparation import prepare
 
     started = time.monotonic()
@@ -199,9 +197,8 @@ def _prepare_source(beam) -> None:
         source,
         FLAGS.data_dir,
         landmarks=FLAGS.landmarks,
-        workers=FLAGS.workers,
+        workers=workers,
         on_error=FLAGS.on_error,
-        beam=beam,
     )
     _print_result(prepared.path, prepared.splits, prepared.already_there, started)
     if prepared.metadata["detected_share"] is not None:
@@ -216,17 +213,22 @@ def _prepare_source(beam) -> None:
     _print_next_command(prepared.path.parent.name)
 
 
-def _beam_execution():
-    from tfac.data.beam import BeamExecution
+def _workers():
+    """Returns who does the work, as the flags say."""
+    from tfac.data.workers import Processes
 
     if not FLAGS.beam_runner:
         if FLAGS.beam_option:
             raise ConfigError("--beam_option needs --beam_runner")
-        return None
-    if FLAGS["workers"].present:
+        return Processes(FLAGS.workers) if FLAGS.workers else Processes()
+    if FLAGS.workers:
         raise ConfigError("--workers and --beam_runner: expected one of them. Received: both")
-    beam = BeamExecution(FLAGS.beam_runner, tuple(FLAGS.beam_option))
+    from tfac.data.beam import BeamWorkers
+
+    beam = BeamWorkers(FLAGS.beam_runner, tuple(FLAGS.beam_option))
     beam.pipeline_options()  # unknown options are told before work begins
+    FLAGS.data_dir = os.path.abspath(FLAGS.data_dir)  # workers may have been started elsewhere
+    FLAGS.source_dir = FLAGS.source_dir and os.path.abspath(FLAGS.source_dir)
     return beam
 
 
@@ -275,13 +277,12 @@ def _folder_source():
     return source
 
 
-def _prepare_synthetic_faces() -> None:
-    from tfac.data.synthetic_faces import synthetic_faces_builder
-    from tfac.data.writing import only_writer, write_records
+def _prepare_synthetic_faces(workers) -> None:
+    from tfac.data.records import read_info
+    from tfac.data.synthetic_faces import SyntheticFacesConfig, prepare_synthetic_faces
 
     started = time.monotonic()
-    builder = synthetic_faces_builder(
-        FLAGS.data_dir,
+    config = SyntheticFacesConfig(
         image_size=FLAGS.synthetic_image_size,
         train_count=FLAGS.synthetic_train_count,
         validation_count=FLAGS.synthetic_validation_count,
@@ -289,12 +290,8 @@ def _prepare_synthetic_faces() -> None:
         seed=FLAGS.synthetic_seed,
         label_noise=FLAGS.synthetic_label_noise,
     )
-    with only_writer(FLAGS.data_dir):
-        already_there = builder.is_prepared()
-        if not already_there:
-            write_records(builder)
-    splits = {name: split.num_examples for name, split in builder.info.splits.items()}
-    _print_result(Path(builder.data_path), splits, already_there, started)
+    path, already_there = prepare_synthetic_faces(config, FLAGS.data_dir, workers)
+    _print_result(path, read_info(path).splits, already_there, started)
     _print_next_command(FLAGS.dataset)
 
 

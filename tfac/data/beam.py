@@ -4,18 +4,22 @@ What workers read and write, the source and `data_dir`, has to be at the same pa
 """
 
 import dataclasses
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from tfac.data.workers import Workers
 from tfac.errors import ConfigError, DataError
 
 # Runners that Beam does not know by their short names.
 _FULL_NAMES = {"DaskRunner": "apache_beam.runners.dask.dask_runner.DaskRunner"}
 
+_LOOK_EVERY = 1.0  # seconds
+
 
 @dataclasses.dataclass(frozen=True)
-class BeamExecution:
-    """Where a Beam pipeline runs.
+class BeamWorkers(Workers):
+    """The workers of a Beam runner.
 
     Attributes:
         runner: a runner's name, such as "DirectRunner" or "FlinkRunner".
@@ -54,25 +58,46 @@ class BeamExecution:
             )
         return options
 
-    def for_each(self, work: Callable[..., None], items: Sequence[Any], *arguments: Any) -> None:
-        """Calls `work(item, *arguments)` for each item, on the workers.
+    def for_each(
+        self,
+        work: Callable[..., None],
+        items: Sequence[Any],
+        *arguments: Any,
+        is_done: Callable[[Any], bool],
+    ) -> Iterator[int]:
+        """As `Workers.for_each`; what is done is looked for every second.
 
         Raises:
             DataError: the pipeline failed.
         """
+        if not items:
+            return
+        outcome: list[Exception | None] = []
+        # A daemon: whoever waits here can be interrupted.
+        pipeline = threading.Thread(
+            target=lambda: outcome.append(self._run(work, items, arguments)), daemon=True
+        )
+        pipeline.start()
+        waiting = dict(enumerate(items))
+        while pipeline.is_alive():
+            pipeline.join(_LOOK_EVERY)
+            for number in [number for number, item in waiting.items() if is_done(item)]:
+                del waiting[number]
+                yield number
+        if outcome[0]:
+            raise DataError(f"the Beam pipeline failed: {outcome[0]!r}") from outcome[0]
+        yield from waiting
+
+    def _run(
+        self, work: Callable[..., None], items: Sequence[Any], arguments: Sequence[Any]
+    ) -> Exception | None:
+        """Runs the pipeline; returns what a runner raises, which is what its workers raised."""
         import apache_beam as beam
 
         try:
             with beam.Pipeline(options=self.pipeline_options()) as pipeline:
                 spread = pipeline | beam.Create(items) | beam.Reshuffle()
                 _ = spread | beam.Map(work, *arguments)
-        except Exception as error:  # a runner raises what its workers raised
-            raise DataError(f"the Beam pipeline failed: {error!r}") from error
-
-    def flat_map(
-        self, make: Callable[..., Iterator[Any]], items: Sequence[Any], *arguments: Any
-    ) -> Any:
-        """Returns a Beam transform that yields what `make(item, *arguments)` does for each item."""
-        import apache_beam as beam
-
-        return beam.Create(items) | beam.Reshuffle() | beam.FlatMap(make, *arguments)
+        except Exception as error:
+            return error
+        return None

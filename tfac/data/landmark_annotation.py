@@ -1,27 +1,22 @@
-"""Checking and annotating aligned pictures in worker processes, chunk by chunk.
+"""Checking and annotating pictures, chunk by chunk, on many workers.
 
-Each worker decodes the pictures of a chunk, finds their landmarks and writes one file, whole or not
-at all. After an interrupt the files that are there are kept and only the rest is computed.
+Each of them decodes the pictures of a chunk, finds their landmarks and writes one file, whole or
+not at all. After an interrupt the files that are there are kept and only the rest is computed.
 """
 
 import dataclasses
-import multiprocessing
-import os
-import signal
 import threading
 import zipfile
 from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from tfac.data.beam import BeamExecution
 from tfac.data.face_detection import FaceDetector, Rectangle
 from tfac.data.pictures import RECORD_FORMATS, PictureFiles, open_picture
+from tfac.data.workers import Workers
 from tfac.errors import DataError
 from tfac.files import whole_file
 
@@ -135,103 +130,52 @@ class AnnotationJob:
         return Chunk(sizes=sizes, points=points, status=status, errors=np.array(errors, np.str_))
 
 
-def annotate(
-    job: AnnotationJob, *, workers: int, beam: BeamExecution | None = None
-) -> Iterator[tuple[int, Chunk]]:
+def annotate(job: AnnotationJob, workers: Workers) -> Iterator[tuple[int, Chunk]]:
     """Computes the chunks of `job` that are not there yet, and yields every one with its number.
-
-    Args:
-        job: what to annotate.
-        workers: number of worker processes.
-        beam: where to compute, in their place.
 
     Yields:
         A number of `job.chunk_names()` and its `Chunk`: first those that are there, then each as it
         is finished.
 
     Raises:
-        DataError: a worker process died, or a chunk file cannot be written.
+        DataError: a worker failed, or a chunk file cannot be written.
     """
-    chunk_names = job.chunk_names()
-    missing = []
+    missing: list[tuple[int, list[str]]] = []
     title = "finding landmarks" if job.find_landmarks else "checking pictures"
     with tqdm(total=len(job.names), desc=title, unit=" pictures", dynamic_ncols=True) as bar:
-        for index, names in enumerate(chunk_names):
+        for index, names in enumerate(job.chunk_names()):
             chunk = job.load(index)
             if chunk is None:
-                missing.append(index)
+                missing.append((index, list(names)))
             else:
                 bar.update(len(names))
                 yield index, chunk
         bar.initial = bar.n  # the rate is that of the work done now
         bar.unpause()
         try:
-            if beam:
-                items = [(index, list(chunk_names[index])) for index in missing]
-                beam.for_each(_compute_chunk, items, dataclasses.replace(job, names=()))
-                computed = missing
-            else:
-                computed = _compute_missing(job, missing, chunk_names, workers)
-            for index in computed:
-                bar.update(len(chunk_names[index]))
+            for number in workers.for_each(
+                _compute_chunk,
+                missing,
+                dataclasses.replace(job, names=()),
+                is_done=lambda item: job.load(item[0]) is not None,
+            ):
+                index, names = missing[number]
+                bar.update(len(names))
                 yield index, job.load(index)
-        except BrokenProcessPool as error:
-            raise DataError(
-                "a worker process died (is there enough memory for --workers of them?); what is "
-                "finished is kept, the same command goes on from there"
-            ) from error
         except OSError as error:
             raise DataError(f"{job.folder}: landmarks cannot be written: {error}") from error
 
 
-def _compute_missing(
-    job: AnnotationJob, missing: list[int], chunk_names: list[Sequence[str]], workers: int
-) -> Iterator[int]:
-    """Yields the number of each missing chunk once its file is written."""
-    if not missing:
-        return
-    # A fresh process ("spawn") inherits neither TensorFlow's threads nor its memory.
-    pool = ProcessPoolExecutor(
-        min(workers, len(missing)),
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=_start_worker,
-        initargs=(dataclasses.replace(job, names=()),),
-    )
-    try:
-        futures = {pool.submit(_work, index, chunk_names[index]): index for index in missing}
-        while futures:
-            for future in wait(futures, return_when=FIRST_COMPLETED).done:
-                future.result()
-                yield futures.pop(future)
-    finally:
-        pool.shutdown(cancel_futures=True)
+_of_thread = threading.local()  # dlib's detector is not safe to share
 
 
 def _compute_chunk(item: tuple[int, list[str]], job: AnnotationJob) -> None:
     """Computes a chunk that is not there yet; a worker may be given one twice."""
     index, names = item
+    if not hasattr(_of_thread, "detector"):
+        _of_thread.detector = FaceDetector(upsample=0)
     if job.load(index) is None:
-        job.compute(index, names, FaceDetector(upsample=0))
-
-
-_worker_job: AnnotationJob
-_worker_detector: FaceDetector
-
-
-def _start_worker(job: AnnotationJob) -> None:
-    global _worker_job, _worker_detector
-    _worker_job, _worker_detector = job, FaceDetector(upsample=0)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    multiprocessing.parent_process().join()
-    os._exit(1)
-
-
-def _work(index: int, names: Sequence[str]) -> None:
-    _worker_job.compute(index, names, _worker_detector)
+        job.compute(index, names, _of_thread.detector)
 
 
 def find_landmarks(

@@ -1,4 +1,4 @@
-"""A source as records: the TFDS builder, and the checks and annotation of the pictures before it.
+"""A source as records: its pictures are checked, annotated and written.
 
 While a data set is being prepared its finished parts lie in `<data_dir>/.<name>-preparing/`; the
 data set itself appears under `<data_dir>/<name>/<version>/` whole or not at all.
@@ -6,21 +6,18 @@ data set itself appears under `<data_dir>/<name>/<version>/` whole or not at all
 
 import collections
 import dataclasses
+import functools
 import hashlib
 import io
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import tensorflow_datasets as tfds
-from tqdm import tqdm
 
-from tfac.data.beam import BeamExecution
-from tfac.data.features import LANDMARK_SOURCES, record_features, record_metadata
+from tfac.data.features import LANDMARK_SOURCES
 from tfac.data.landmark_annotation import (
     ASSUMED,
     BROKEN,
@@ -34,7 +31,15 @@ from tfac.data.landmark_annotation import (
 from tfac.data.problems import Problems
 from tfac.data.records import read_info
 from tfac.data.source import Source, SourceSplit
-from tfac.data.writing import only_writer, write_records
+from tfac.data.workers import Processes, Workers
+from tfac.data.writing import (
+    DataSet,
+    Shard,
+    only_writer,
+    shard_bounds,
+    shuffled,
+    write_data_set,
+)
 from tfac.errors import ConfigError, DataError
 from tfac.landmarks import CELEBA_5, DLIB_68, DLIB_72, LandmarkScheme
 
@@ -45,9 +50,6 @@ LANDMARK_CHOICES: dict[str, LandmarkScheme] = {
     "celeba_5": CELEBA_5,
     "none": DLIB_72,
 }
-
-# Files for each split, so that several can be read at once; 180 MB each for the whole of CelebA.
-NUM_SHARDS = 8
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -69,7 +71,7 @@ class Prepared:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Part:
-    """Pictures of a split that lie in one chunk of the annotation, n of them: a worker's portion.
+    """Pictures of a split that lie in one chunk of the annotation, n of them.
 
     Attributes:
         names: their names.
@@ -88,127 +90,23 @@ class Part:
     first: int
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class AnnotatedSplit:
-    """A split whose pictures are annotated.
-
-    Attributes:
-        rows: its pictures.
-        job: the finished annotation of the pictures of all splits.
-        start: where the first picture of this split stands among all.
-        count: how many of its pictures can be used.
-    """
-
-    rows: SourceSplit
-    job: AnnotationJob
-    start: int
-    count: int
-
-    def parts(self) -> Iterator[Part]:
-        """Yields the split in parts, in order."""
-        rows, row = self.rows, 0
-        while row < len(rows.names):
-            chunk, first = divmod(self.start + row, CHUNK_SIZE)
-            here = slice(row, row + CHUNK_SIZE - first)
-            labels, mask = rows.labels[here], rows.label_mask
-            yield Part(
-                names=rows.names[here],
-                labels=labels,
-                label_mask=np.ones(labels.shape, np.bool_) if mask is None else mask[here],
-                landmarks=None if rows.landmarks is None else rows.landmarks[here],
-                chunk=chunk,
-                first=first,
-            )
-            row = here.stop
-
-
-class RecordsBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    """Writes a source's annotated pictures, each picture byte for byte as it was received.
+def make_examples(parts: Sequence[Part], job: AnnotationJob, landmarks: str) -> Iterator[dict]:
+    """Yields the record of each picture that can be used.
 
     Args:
-        source: what the pictures are of; the builder's name is `source.name`.
-        splits: split to its pictures, annotated.
-        landmarks: a key of LANDMARK_CHOICES.
-        metadata: stored beside the records, with what every builder stores.
-        data_dir: where data sets are kept.
-        beam: where to write; None for this process.
-    """
-
-    VERSION = tfds.core.Version("0.0.0")  # TFDS wants one of the class; the source has the version
-
-    def __init__(
-        self,
-        source: Source,
-        splits: dict[str, AnnotatedSplit],
-        landmarks: str,
-        metadata: dict,
-        *,
-        data_dir: str | os.PathLike,
-        beam: BeamExecution | None = None,
-    ):
-        self.name, self.VERSION = source.name, tfds.core.Version(source.version)
-        self._source = source
-        self._annotated_splits = splits
-        self._landmarks = landmarks
-        self._extra_metadata = metadata
-        self._beam = beam
-        super().__init__(data_dir=data_dir)
-
-    def _info(self) -> tfds.core.DatasetInfo:
-        scheme = LANDMARK_CHOICES[self._landmarks]
-        metadata = record_metadata(self._source.attributes, scheme, self._source.groups)
-        metadata.update(self._extra_metadata)
-        return tfds.core.DatasetInfo(
-            builder=self,
-            description=self._source.description,
-            homepage=self._source.homepage,
-            features=record_features(self._source.attributes, scheme, with_landmarks_source=True),
-            metadata=metadata,
-        )
-
-    def _split_generators(self, dl_manager) -> dict[str, Any]:
-        if self._beam is None:
-            return {
-                name: self._generate_examples(name, split)
-                for name, split in self._annotated_splits.items()
-            }
-        return {
-            name: self._beam.flat_map(
-                make_examples,
-                list(split.parts()),
-                dataclasses.replace(split.job, names=()),
-                self._landmarks,
-            )
-            for name, split in self._annotated_splits.items()
-        }
-
-    def _generate_examples(self, name: str, split: AnnotatedSplit) -> Iterator[tuple[str, dict]]:
-        bar = tqdm(total=split.count, desc=f"writing {name}", unit=" pictures", dynamic_ncols=True)
-        with bar:
-            for part in split.parts():
-                for example in make_examples(part, split.job, self._landmarks):
-                    yield example
-                    bar.update()
-
-
-def make_examples(part: Part, job: AnnotationJob, landmarks: str) -> Iterator[tuple[str, dict]]:
-    """Yields key and record of each of a part's pictures that can be used.
-
-    Args:
-        part: the pictures.
+        parts: the pictures.
         job: their finished annotation.
         landmarks: a key of LANDMARK_CHOICES.
     """
-    chunk = job.load(part.chunk)
-    for row, key in enumerate(part.names):
-        i = part.first + row
-        if chunk.status[i] == BROKEN:
-            continue
-        own = None if part.landmarks is None else part.landmarks[row]
-        points, source = _choose_landmarks(landmarks, own, chunk, i)
-        yield (
-            key,
-            {
+    for part in parts:
+        chunk = job.load(part.chunk)
+        for row, key in enumerate(part.names):
+            i = part.first + row
+            if chunk.status[i] == BROKEN:
+                continue
+            own = None if part.landmarks is None else part.landmarks[row]
+            points, source = _choose_landmarks(landmarks, own, chunk, i)
+            yield {
                 # A file object is stored byte for byte; an array would be encoded again.
                 "image": io.BytesIO(job.pictures.read(key)),
                 "key": key,
@@ -218,8 +116,7 @@ def make_examples(part: Part, job: AnnotationJob, landmarks: str) -> Iterator[tu
                 "landmarks": points,
                 "landmarks_valid": source != "none",
                 "landmarks_source": LANDMARK_SOURCES.index(source),
-            },
-        )
+            }
 
 
 def _choose_landmarks(
@@ -244,9 +141,8 @@ def prepare(
     data_dir: str | os.PathLike,
     *,
     landmarks: str = "dlib_72",
-    workers: int | None = None,
+    workers: Workers | None = None,
     on_error: str = "stop",
-    beam: BeamExecution | None = None,
 ) -> Prepared:
     """Checks, annotates and writes a source; what an earlier run finished is not redone.
 
@@ -254,9 +150,8 @@ def prepare(
         source: the pictures and their labels.
         data_dir: where data sets are kept; the result is `<data_dir>/<name>/<version>/`.
         landmarks: a key of LANDMARK_CHOICES: dlib's points, the source's own five, or none.
-        workers: number of worker processes; by default one a core.
+        workers: who checks, annotates and writes; by default a process for each core.
         on_error: "stop" at the first problem in the source, or "skip" and count.
-        beam: where pictures are checked, annotated and written, in place of `workers` processes.
 
     Returns:
         The prepared data set. Its metadata holds `landmarks`, `detected_share` (of the pictures,
@@ -283,44 +178,64 @@ def prepare(
         else:
             problems = Problems(on_error)
             splits = source.read_splits(problems, with_landmarks=landmarks == "celeba_5")
-            annotated, counts = _annotate_splits(
-                source, splits, origin, work_folder, landmarks, workers, problems, beam
-            )
-            metadata = _metadata(landmarks, origin, counts, problems)
-            builder = RecordsBuilder(
-                source, annotated, landmarks, metadata, data_dir=data_dir, beam=beam
-            )
-            num_shards = min(NUM_SHARDS, *(split.count for split in annotated.values()))
-            write_records(builder, num_shards=num_shards, beam=beam)
+            workers = workers or Processes()
+            _prepare(source, splits, data_dir, work_folder, origin, landmarks, workers, problems)
         shutil.rmtree(work_folder, ignore_errors=True)
         source.clean_up()
     return _read_prepared(path, already_there)
 
 
-def _annotate_splits(
+def _prepare(
     source: Source,
     splits: dict[str, SourceSplit],
-    origin: dict,
+    data_dir: str | os.PathLike,
     work_folder: Path,
+    origin: dict,
     landmarks: str,
-    workers: int | None,
+    workers: Workers,
     problems: Problems,
-    beam: BeamExecution | None,
-) -> tuple[dict[str, AnnotatedSplit], collections.Counter]:
-    """Annotates every split; returns those with pictures left, and the statuses' counts."""
+) -> None:
+    splits = {name: rows.take(shuffled(name, rows.names)) for name, rows in splits.items()}
     with_dlib = landmarks.startswith("dlib")
     fingerprint = _fingerprint(source, splits, origin, with_dlib)
     for other in work_folder.glob("*"):
         if other.name != fingerprint:
             shutil.rmtree(other)
-    names = [name for rows in splits.values() for name in rows.names]
-    places = [(rows.file, line) for rows in splits.values() for line in rows.lines]
-    folder = work_folder / fingerprint
     job = AnnotationJob(
-        source.pictures, names, folder, find_landmarks=with_dlib, alignment=source.alignment
+        source.pictures,
+        [name for rows in splits.values() for name in rows.names],
+        work_folder / fingerprint,
+        find_landmarks=with_dlib,
+        alignment=source.alignment,
     )
-    statuses = np.empty(len(names), np.uint8)
-    for index, chunk in annotate(job, workers=workers or os.cpu_count(), beam=beam):
+    statuses = _annotate(job, splits, workers, problems)
+    data_set = DataSet(
+        name=source.name,
+        version=source.version,
+        description=source.description,
+        homepage=source.homepage,
+        attributes=source.attributes,
+        groups=source.groups,
+        landmark_scheme=LANDMARK_CHOICES[landmarks],
+        with_landmarks_source=True,
+        metadata=_metadata(landmarks, origin, collections.Counter(statuses.tolist()), problems),
+        make_examples=functools.partial(
+            make_examples, job=dataclasses.replace(job, names=()), landmarks=landmarks
+        ),
+        shards=_shards(splits, statuses),
+    )
+    if not data_set.shards:
+        raise DataError(f"{source.pictures.path}: expected pictures, found none that can be used")
+    write_data_set(data_set, data_dir, job.folder / f"records-{landmarks}", workers)
+
+
+def _annotate(
+    job: AnnotationJob, splits: dict[str, SourceSplit], workers: Workers, problems: Problems
+) -> np.ndarray:
+    """Returns the status of the pictures of all splits, uint8 [N]."""
+    places = [(rows.file, line) for rows in splits.values() for line in rows.lines]
+    statuses = np.empty(len(job.names), np.uint8)
+    for index, chunk in annotate(job, workers):
         start = index * CHUNK_SIZE
         statuses[start : start + len(chunk.status)] = chunk.status
         for i in np.flatnonzero(chunk.status == BROKEN):
@@ -328,17 +243,43 @@ def _annotate_splits(
             problems.report(
                 "picture that cannot be decoded", f"{chunk.errors[i]} ({file} line {line})"
             )
-    annotated: dict[str, AnnotatedSplit] = {}
+    return statuses
+
+
+def _shards(splits: dict[str, SourceSplit], statuses: np.ndarray) -> dict[str, list[Shard]]:
+    """Returns the shards of each split that has pictures that can be used."""
+    shards: dict[str, list[Shard]] = {}
     start = 0
-    for split, rows in splits.items():
-        stop = start + len(rows.names)
-        count = int(np.sum(statuses[start:stop] != BROKEN))
-        if count:
-            annotated[split] = AnnotatedSplit(rows, job, start, count)
-        start = stop
-    if not annotated:
-        raise DataError(f"{source.pictures.path}: expected pictures, found none that can be used")
-    return annotated, collections.Counter(statuses.tolist())
+    for name, rows in splits.items():
+        used = np.flatnonzero(statuses[start : start + len(rows.names)] != BROKEN)
+        if len(used):
+            shards[name] = [
+                Shard(last - first, _parts(rows, start, used[first], used[last - 1] + 1))
+                for first, last in shard_bounds(len(used))
+            ]
+        start += len(rows.names)
+    return shards
+
+
+def _parts(rows: SourceSplit, start: int, first: int, last: int) -> list[Part]:
+    """Returns the rows from `first` to before `last` of a split that starts at picture `start`."""
+    parts = []
+    while first < last:
+        chunk, place = divmod(start + first, CHUNK_SIZE)
+        here = slice(first, min(last, first + CHUNK_SIZE - place))
+        labels, mask = rows.labels[here], rows.label_mask
+        parts.append(
+            Part(
+                names=rows.names[here],
+                labels=labels,
+                label_mask=np.ones(labels.shape, np.bool_) if mask is None else mask[here],
+                landmarks=None if rows.landmarks is None else rows.landmarks[here],
+                chunk=chunk,
+                first=place,
+            )
+        )
+        first = here.stop
+    return parts
 
 
 def _fingerprint(

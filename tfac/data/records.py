@@ -16,7 +16,7 @@ from tfac.errors import ConfigError, DataError
 from tfac.landmarks import LandmarkScheme, get_landmark_scheme
 
 # What a TFRecord file adds to a record: its length, and checksums of the length and the data.
-_TFRECORD_FRAME_BYTES = 16
+TFRECORD_FRAME_BYTES = 16
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -120,7 +120,7 @@ def check_shards(info: RecordsInfo, split: str) -> None:
             f"{info.path}: expected {len(shards)} TFRecord files in split {split}. "
             f"Missing: {', '.join(Path(path).name for path in missing)}"
         )
-    expected = info.num_bytes[split] + _TFRECORD_FRAME_BYTES * info.splits[split]
+    expected = info.num_bytes[split] + TFRECORD_FRAME_BYTES * info.splits[split]
     if sum(Path(path).stat().st_size for path in shards) != expected:
         find_damage(info, split, decode=False)
 

@@ -3,7 +3,7 @@
 import abc
 import dataclasses
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,17 @@ class SourceSplit:
     labels: np.ndarray
     label_mask: np.ndarray | None = None
     landmarks: np.ndarray | None = None
+
+    def take(self, rows: Sequence[int]) -> "SourceSplit":
+        """Returns the pictures `rows` alone, in that order."""
+        return dataclasses.replace(
+            self,
+            names=[self.names[row] for row in rows],
+            lines=self.lines[rows],
+            labels=self.labels[rows],
+            label_mask=None if self.label_mask is None else self.label_mask[rows],
+            landmarks=None if self.landmarks is None else self.landmarks[rows],
+        )
 
 
 class Source(abc.ABC):

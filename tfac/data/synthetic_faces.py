@@ -6,33 +6,36 @@ expression, pose, light, make-up and accessories change. Identities never cross 
 """
 
 import dataclasses
+import functools
 import io
 import os
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import cv2
 import numpy as np
-import tensorflow_datasets as tfds
 from PIL import Image, ImageDraw, ImageFont
-from tqdm import tqdm
 
 from tfac.attributes import ATTRIBUTES
 from tfac.data.face_drawing import draw_face
 from tfac.data.face_sampling import Face, add_label_noise, sample_face
-from tfac.data.features import record_features, record_metadata
+from tfac.data.workers import Processes, Workers
+from tfac.data.writing import DataSet, Shard, only_writer, shard_bounds, shuffled, write_data_set
 from tfac.errors import ConfigError
 from tfac.files import whole_file
 from tfac.landmarks import DLIB_72
 
 PICTURES_PER_IDENTITY = 4
+_VERSION = "1.0.0"
 _JPEG_QUALITY = 92
 _SIZES = (32, 1024)
 _LABEL_NOISE_STREAM = 1
 
 
-@dataclasses.dataclass(eq=False, kw_only=True)
-class SyntheticFacesConfig(tfds.core.BuilderConfig):
-    """What to draw. Without a `name` the name spells out every setting.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SyntheticFacesConfig:
+    """What to draw.
 
     Attributes:
         image_size: side of the square pictures, pixels, 32 to 1024.
@@ -46,7 +49,6 @@ class SyntheticFacesConfig(tfds.core.BuilderConfig):
         ConfigError: a setting is out of its range.
     """
 
-    name: str = ""
     image_size: int = 128
     train_count: int = 6000
     validation_count: int = 1000
@@ -55,7 +57,7 @@ class SyntheticFacesConfig(tfds.core.BuilderConfig):
     label_noise: float = 0.0
 
     def __post_init__(self) -> None:
-        """Checks the settings and spells out the name."""
+        """Checks the settings."""
         low, high = _SIZES
         if not low <= self.image_size <= high:
             raise ConfigError(f"image_size: expected {low} to {high}. Received: {self.image_size}")
@@ -68,10 +70,13 @@ class SyntheticFacesConfig(tfds.core.BuilderConfig):
             raise ConfigError(
                 f"label_noise: expected at least 0 and below 0.5. Received: {self.label_noise}"
             )
-        if not self.name:
-            counts = "-".join(map(str, self.counts().values()))
-            noise = f"-noise{self.label_noise:g}" if self.label_noise else ""
-            self.name = f"{self.image_size}px-{counts}-seed{self.seed}{noise}"
+
+    @property
+    def name(self) -> str:
+        """Every setting spelt out."""
+        counts = "-".join(map(str, self.counts().values()))
+        noise = f"-noise{self.label_noise:g}" if self.label_noise else ""
+        return f"{self.image_size}px-{counts}-seed{self.seed}{noise}"
 
     def counts(self) -> dict[str, int]:
         """Returns the number of pictures of each split."""
@@ -82,61 +87,59 @@ class SyntheticFacesConfig(tfds.core.BuilderConfig):
         }
 
 
-class SyntheticFaces(tfds.core.GeneratorBasedBuilder):
-    """Drawn faces with the 40 attributes of CelebA and exact 72 landmarks."""
+def prepare_synthetic_faces(
+    config: SyntheticFacesConfig, data_dir: str | os.PathLike, workers: Workers | None = None
+) -> tuple[Path, bool]:
+    """Draws the faces to records; what an earlier run finished is not drawn again.
 
-    VERSION = tfds.core.Version("1.0.0")
-    BUILDER_CONFIGS = [SyntheticFacesConfig(name="demo", description="8,000 faces of 128x128.")]
+    Args:
+        config: what to draw.
+        data_dir: where data sets are kept; the result is
+            `<data_dir>/synthetic_faces/<settings>/<version>/`: other settings never share it.
+        workers: who draws; by default a process for each core.
 
-    def _info(self) -> tfds.core.DatasetInfo:
-        return tfds.core.DatasetInfo(
-            builder=self,
-            description="Synthetic faces drawn by tfac.",
-            features=record_features(ATTRIBUTES, DLIB_72),
-            metadata=record_metadata(ATTRIBUTES, DLIB_72),
-        )
-
-    def _split_generators(
-        self, dl_manager: tfds.download.DownloadManager
-    ) -> dict[str, Iterator[tuple[str, dict]]]:
-        return {
-            split: self._generate_examples(split, count)
-            for split, count in self.builder_config.counts().items()
-        }
-
-    def _generate_examples(self, split: str, count: int) -> Iterator[tuple[str, dict]]:
-        for number in tqdm(range(count), f"drawing {split}", unit=" faces", dynamic_ncols=True):
-            example = make_example(self.builder_config, split, number)
-            # A file object is stored byte for byte; an array would be encoded again.
-            yield example["key"], {**example, "image": io.BytesIO(example["image"])}
-
-
-def synthetic_faces_builder(
-    data_dir: str | os.PathLike,
-    *,
-    image_size: int = 128,
-    train_count: int = 6000,
-    validation_count: int = 1000,
-    test_count: int = 1000,
-    seed: int = 0,
-    label_noise: float = 0.0,
-) -> SyntheticFaces:
-    """Returns a builder whose `download_and_prepare` draws the faces under `data_dir`.
-
-    The folder is ``data_dir/synthetic_faces/<settings>/<version>``: other settings never share it.
+    Returns:
+        The data set's folder, and True where an earlier run had finished it.
 
     Raises:
-        ConfigError: a setting is out of its range (see `SyntheticFacesConfig`).
+        DataError: `data_dir` cannot be written.
+        ConfigError: another process is writing to it.
     """
-    config = SyntheticFacesConfig(
-        image_size=image_size,
-        train_count=train_count,
-        validation_count=validation_count,
-        test_count=test_count,
-        seed=seed,
-        label_noise=label_noise,
+    data_set = DataSet(
+        name="synthetic_faces",
+        config=config.name,
+        version=_VERSION,
+        description="Synthetic faces drawn by tfac.",
+        attributes=ATTRIBUTES,
+        landmark_scheme=DLIB_72,
+        make_examples=functools.partial(make_examples, config=config),
+        shards={split: _shards(split, count) for split, count in config.counts().items()},
     )
-    return SyntheticFaces(data_dir=os.fspath(data_dir), config=config)
+    path = Path(data_dir) / data_set.folder
+    work_folder = Path(data_dir) / ".synthetic_faces-preparing"
+    with only_writer(data_dir):
+        already_there = (path / "dataset_info.json").exists()
+        if not already_there:
+            unfinished = work_folder / config.name
+            write_data_set(data_set, data_dir, unfinished, workers or Processes())
+        shutil.rmtree(work_folder, ignore_errors=True)
+    return path, already_there
+
+
+def _shards(split: str, count: int) -> list[Shard]:
+    order = shuffled(split, [_key(split, number) for number in range(count)])
+    return [Shard(last - first, (split, order[first:last])) for first, last in shard_bounds(count)]
+
+
+def make_examples(
+    portion: tuple[str, Sequence[int]], config: SyntheticFacesConfig
+) -> Iterator[dict]:
+    """Draws the pictures of a portion, which is a split and their numbers in it."""
+    split, numbers = portion
+    for number in numbers:
+        example = make_example(config, split, number)
+        # A file object is stored byte for byte; an array would be encoded again.
+        yield {**example, "image": io.BytesIO(example["image"])}
 
 
 def make_example(config: SyntheticFacesConfig, split: str, number: int) -> dict:
@@ -150,13 +153,18 @@ def make_example(config: SyntheticFacesConfig, split: str, number: int) -> dict:
     encoded, landmarks = encode_face(face, config.image_size)
     return {
         "image": encoded,
-        "key": f"{split}-{identity:07d}-{index}.jpg",
+        "key": _key(split, number),
         "size": np.array([config.image_size, config.image_size], np.int32),
         "labels": labels,
         "label_mask": np.ones(len(labels), bool),
         "landmarks": landmarks,
         "landmarks_valid": True,
     }
+
+
+def _key(split: str, number: int) -> str:
+    identity, index = divmod(number, PICTURES_PER_IDENTITY)
+    return f"{split}-{identity:07d}-{index}.jpg"
 
 
 def encode_face(face: Face, image_size: int) -> tuple[bytes, np.ndarray]:
