@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from tfac import export
-from tfac.data.preprocessing import decode_picture, resize_picture
+from tfac.data.preprocessing import read_picture, resize_picture
 from tfac.errors import DataError
 from tfac.export import export_saved_model, versions
 
@@ -69,7 +69,7 @@ def test_encoded_pictures_of_any_size_are_answered_as_in_evaluation(
 ):
     encoded = [encode(picture).numpy() for picture in pictures()]
     answers = signatures["serving_default"](image_bytes=tf.constant(encoded))
-    resized = [resize_picture(decode_picture(e), tiny_trained.image_size) for e in encoded]
+    resized = [read_picture(e, tiny_trained.image_size) for e in encoded]
     expected = evaluated(tiny_trained, resized)
     assert_same(answers, expected)
     assert 0.2 < expected["predictions"].mean() < 0.8  # the thresholds do decide something

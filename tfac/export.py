@@ -18,7 +18,7 @@ import keras
 import tensorflow as tf
 
 import tfac
-from tfac.data.preprocessing import decode_picture, resize_picture
+from tfac.data.preprocessing import read_picture, resize_picture
 from tfac.errors import ConfigError, DataError
 from tfac.files import whole_directory
 from tfac.training.workdir import TrainedModel
@@ -131,7 +131,7 @@ def _write(trained: TrainedModel, folder: Path) -> None:
 
     def from_bytes(image_bytes):
         def prepare(encoded):
-            return resize_picture(decode_picture(encoded), image_size)
+            return read_picture(encoded, image_size)
 
         return answer(on_each(prepare, image_bytes))
 

@@ -7,8 +7,10 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from tfac.data.face_drawing import draw_face
+from tfac.data.face_sampling import sample_face
 from tfac.data.pictures import MAX_PIXELS
-from tfac.data.preprocessing import decode_picture, resize_picture
+from tfac.data.preprocessing import decode_picture, read_picture, resize_picture
 
 RNG = np.random.default_rng(0)
 PICTURE = RNG.integers(0, 256, (13, 17, 3), dtype=np.uint8)
@@ -94,10 +96,73 @@ def test_resizing_squeezes_the_whole_picture():
     np.testing.assert_array_equal(small[:, -2:], 200)
 
 
-def test_halving_weighs_neighbours_as_the_antialiased_triangle_does():
+def area_mean(line, start, stop):
+    """Mean of the pixels of `line` between two places, in part where they are in part."""
+    total = 0.0
+    for i, value in enumerate(line):
+        total += value * max(0.0, min(i + 1, stop) - max(i, start))
+    return total / (stop - start)
+
+
+def between(line, place):
+    """Value of `line` at a place, pixel centres counted from 0; the ends go on."""
+    place = min(max(place, 0), len(line) - 1)
+    low = int(place)
+    high = min(low + 1, len(line) - 1)
+    return line[low] + (line[high] - line[low]) * (place - low)
+
+
+def resized_by_loops(line, count):
+    scale = len(line) / count
+    if count <= len(line):
+        return [area_mean(line, i * scale, (i + 1) * scale) for i in range(count)]
+    return [between(line, (i + 0.5) * scale - 0.5) for i in range(count)]
+
+
+@pytest.mark.parametrize("size", [(13, 9), (7, 17), (5, 4), (1, 1), (14, 17), (13, 30), (40, 41)])
+def test_resizing_equals_plain_loops(size):
+    picture = PICTURE.astype(float)
+    rows = [[resized_by_loops(picture[:, x, c], size[0]) for x in range(17)] for c in range(3)]
+    rows = np.transpose(rows, (2, 1, 0))  # [height, 17, 3]
+    expected = [[resized_by_loops(row[:, c], size[1]) for c in range(3)] for row in rows]
+    resized = resize_picture(tf.constant(PICTURE), size).numpy()
+    np.testing.assert_allclose(resized, np.transpose(expected, (0, 2, 1)), atol=0.51)
+
+
+def test_larger_one_way_and_smaller_the_other_is_antialiased():
     # Scale 2 widens the triangle to 4 pixels: weights 1, 3, 3, 1 over their sum, cut at the border.
     row = np.array([0, 80, 160, 240, 40, 200], np.uint8)
     picture = np.repeat(np.repeat(row[np.newaxis, :, np.newaxis], 2, axis=0), 3, axis=2)
     expected = [(3 * 0 + 3 * 80 + 160) / 7, (80 + 3 * 160 + 3 * 240 + 40) / 8]
-    small = resize_picture(tf.constant(picture), (2, 3)).numpy()
-    np.testing.assert_array_equal(small[0, :2, 0], np.round(expected))
+    changed = resize_picture(tf.constant(picture), (4, 3)).numpy()
+    np.testing.assert_array_equal(changed[0, :2, 0], np.round(expected))
+
+
+SMOOTH = np.array(Image.fromarray(PICTURE).resize((67, 48), Image.BILINEAR))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "decoded"),
+    [
+        ((48, 67), (48, 67)),
+        ((24, 35), (48, 67)),
+        ((24, 34), (24, 34)),
+        ((12, 18), (24, 34)),
+        ((12, 17), (12, 17)),
+        ((2, 3), (6, 9)),
+        ((100, 3), (48, 67)),
+    ],
+)
+def test_a_jpeg_is_decoded_as_small_as_is_enough(wanted, decoded):
+    data = tf.constant(encoded(SMOOTH, "JPEG"))
+    assert decode_picture(data, wanted).shape[:2] == decoded
+    assert tf.function(lambda: decode_picture(data, wanted))().shape[:2] == decoded
+    assert decode_picture(tf.constant(encoded(SMOOTH, "PNG")), wanted).shape[:2] == (48, 67)
+
+
+def test_a_face_that_is_decoded_smaller_looks_the_same():
+    picture, _ = draw_face(sample_face(0, "train", 0, 0), 218)
+    data = tf.constant(encoded(picture, "JPEG", quality=92))
+    whole = resize_picture(decode_picture(data), (64, 64)).numpy()
+    difference = read_picture(data, (64, 64)).numpy().astype(int) - whole
+    assert 0 < np.abs(difference).mean() < 2

@@ -23,7 +23,7 @@ import tensorflow as tf
 from absl import logging
 
 from tfac.data.augmentation import Augmentation, augment
-from tfac.data.preprocessing import decode_picture, resize_picture
+from tfac.data.preprocessing import read_picture
 from tfac.data.records import RecordsInfo, check_shards, find_damage, read_info
 from tfac.errors import ConfigError, DataError
 from tfac.files import whole_directory
@@ -34,6 +34,7 @@ __all__ = ["RecordsInfo", "evaluation_dataset", "read_batches", "read_info", "tr
 # depends on both, so they are fixed rather than tuned to the machine.
 _FILES_AT_A_TIME = 16
 _RECORDS_A_TURN = 16
+_DECODED_TOGETHER = 16  # for a cache; without one, a batch
 
 # What tf.data raises for a cut off, corrupt, undecodable or missing record, picture or file.
 _READ_ERRORS = (
@@ -97,7 +98,7 @@ def train_dataset(
     steps_per_epoch = num_records // batch_size
     first_epoch, steps_done = divmod(start_step, steps_per_epoch)
 
-    def epoch_records(epoch: tf.Tensor) -> tf.data.Dataset:
+    def epoch_batches(epoch: tf.Tensor) -> tf.data.Dataset:
         # `shuffle` mixes the process-wide seed into its own; here it must not matter. (With 0 it
         # would compare the other seed, a tensor, in Python.)
         tf.compat.v1.set_random_seed(1)
@@ -107,13 +108,12 @@ def train_dataset(
         shuffled = records.shuffle(
             min(shuffle_buffer, num_records), seed=shuffle_seed, reshuffle_each_iteration=False
         )
-        first = steps_done * batch_size * tf.cast(epoch == first_epoch, tf.int64)
-        last = steps_per_epoch * batch_size
-        # Not `take`: a cache is complete only once it has been read to its end.
-        wanted = shuffled.enumerate().filter(lambda index, _: (index >= first) & (index < last))
-        return wanted.map(lambda _, record: record)
+        first = steps_done * tf.cast(epoch == first_epoch, tf.int64)
+        batches = shuffled.batch(batch_size, drop_remainder=True).enumerate()
+        # Not `skip`: a cache is complete only once it has been read to its end.
+        return batches.filter(lambda step, _: step >= first).map(lambda _, batch: batch)
 
-    dataset = tf.data.Dataset.range(first_epoch, tf.int64.max).flat_map(epoch_records)
+    dataset = tf.data.Dataset.range(first_epoch, tf.int64.max).flat_map(epoch_batches)
     if not cached:
         dataset = _decode(dataset, info, image_size)
 
@@ -121,8 +121,7 @@ def train_dataset(
         step_seed = _stream(seed, _AUGMENT_STREAM, step)
         return augment(batch, augmentation, info.landmark_scheme, step_seed)
 
-    dataset = dataset.batch(batch_size, drop_remainder=True).enumerate(start_step)
-    dataset = dataset.map(augmented, num_parallel_calls=tf.data.AUTOTUNE)
+    dataset = dataset.enumerate(start_step).map(augmented, num_parallel_calls=tf.data.AUTOTUNE)
     return dataset.prefetch(tf.data.AUTOTUNE).with_options(_options())
 
 
@@ -143,7 +142,10 @@ def evaluation_dataset(
         DataError: a file of the split is missing or too short.
     """
     _check_arguments(info, split, image_size, batch_size)
-    dataset = _decoded(info, split, image_size, cache).batch(batch_size)
+    if cache == "none":
+        dataset = _decode(_records(info, split).batch(batch_size), info, image_size)
+    else:
+        dataset = _decoded(info, split, image_size, cache).batch(batch_size)
     return dataset.prefetch(tf.data.AUTOTUNE).with_options(_options())
 
 
@@ -195,11 +197,18 @@ def _records(info: RecordsInfo, split: str) -> tf.data.Dataset:
     return records.apply(tf.data.experimental.assert_cardinality(info.splits[split]))
 
 
-def _decode(records: tf.data.Dataset, info: RecordsInfo, image_size) -> tf.data.Dataset:
-    def decode(record: tf.Tensor) -> dict[str, tf.Tensor]:
-        features = info.parse(record)
+def _decode(batches: tf.data.Dataset, info: RecordsInfo, image_size) -> tf.data.Dataset:
+    """Batches of serialised records -> batches as the module says."""
+    image = tf.TensorSpec([*image_size, 3], tf.uint8)
+
+    def decode(records: tf.Tensor) -> dict[str, tf.Tensor]:
+        features = info.parse(records)
         return {
-            "images": resize_picture(decode_picture(features["image"]), image_size),
+            "images": tf.map_fn(
+                lambda encoded: read_picture(encoded, image_size),
+                features["image"],
+                fn_output_signature=image,
+            ),
             "labels": tf.cast(features["labels"], tf.float32),
             "label_mask": tf.cast(features["label_mask"], tf.float32),
             "landmarks": features["landmarks"],
@@ -208,13 +217,14 @@ def _decode(records: tf.data.Dataset, info: RecordsInfo, image_size) -> tf.data.
             "size": features["size"],
         }
 
-    return records.map(decode, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    return batches.map(decode, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
 
 
 def _decoded(info: RecordsInfo, split: str, image_size, cache: str) -> tf.data.Dataset:
-    decoded = _decode(_records(info, split), info, image_size)
-    if cache == "none":
-        return decoded
+    """The records decoded one by one, from the cache "memory" or a folder."""
+    batches = _records(info, split).batch(_DECODED_TOGETHER)
+    decoded = _decode(batches, info, image_size).unbatch()
+    decoded = decoded.apply(tf.data.experimental.assert_cardinality(info.splits[split]))
     if cache == "memory":
         return decoded.cache()
     return _file_cached(decoded, info, split, image_size, Path(cache))

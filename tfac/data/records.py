@@ -10,7 +10,6 @@ import tensorflow_datasets as tfds
 from google.protobuf import json_format
 
 from tfac.attributes import AttributeGroups, default_groups
-from tfac.data.features import record_features
 from tfac.data.preprocessing import decode_picture
 from tfac.errors import ConfigError, DataError
 from tfac.landmarks import LandmarkScheme, get_landmark_scheme
@@ -59,10 +58,39 @@ class RecordsInfo:
             )
         return [str(path) for path in self.shard_lengths[split]]
 
-    def parse(self, record: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Parses one serialised record; the picture stays encoded, other features are ignored."""
-        features = record_features(self.attributes, self.landmark_scheme)
-        return features.deserialize_example(record, decoders={"image": tfds.decode.SkipDecoding()})
+    def parse(self, records: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Parses serialised records, one or a batch; other features than `features` are ignored.
+
+        Args:
+            records: string [] or [B].
+
+        Returns:
+            Feature to its value, with the shapes and types of `tfac.data.features`, behind B where
+            there is one; pictures stay encoded.
+        """
+        # TFDS would take one record at a time.
+        scalar = tf.io.FixedLenFeature([], tf.int64)
+        labels = tf.io.FixedLenFeature([len(self.attributes)], tf.int64)
+        landmarks = [self.landmark_scheme.num_landmarks, 2]
+        features = tf.io.parse_example(
+            records,
+            {
+                "image": tf.io.FixedLenFeature([], tf.string),
+                "key": tf.io.FixedLenFeature([], tf.string),
+                "size": tf.io.FixedLenFeature([2], tf.int64),
+                "labels": labels,
+                "label_mask": labels,
+                "landmarks": tf.io.FixedLenFeature(landmarks, tf.float32),
+                "landmarks_valid": scalar,
+            },
+        )
+        types = {
+            "size": tf.int32,
+            "labels": tf.uint8,
+            "label_mask": tf.bool,
+            "landmarks_valid": tf.bool,
+        }
+        return {**features, **{name: tf.cast(features[name], t) for name, t in types.items()}}
 
 
 def read_info(data_dir: str | Path) -> RecordsInfo:
