@@ -161,6 +161,7 @@ def test_a_result_for_other_settings_does_not_count_as_finished(tmp_path):
             "0%| | 0/40 [00:00]\r25%|## | 10/40 [00:20<01:00, 2.0s/step, images_s=67, loss=9]",
             (0.25, ", step 10 of 40, 67 images/s"),
         ),
+        ("counting the labels of train: 100%|##| 1500/1500 [00:01<00:00, 9k picture/s]", (0.0, "")),
         ("40/40 [01:20]\n$ python -m tfac.experiments.scoring\n", (0.0, "")),
     ],
 )

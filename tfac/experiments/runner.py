@@ -38,7 +38,7 @@ _LOOK_EVERY = 0.2  # seconds
 _LOG_TAIL = 4096  # bytes
 _PROMPT = "$ "  # begins the line of a command in a log
 # In tfac-train's progress bar.
-_STEPS_DONE = re.compile(r"(\d+)/(\d+) \[")
+_STEPS_DONE = re.compile(r"(\d+)/(\d+) \[.*step")  # labels are counted in pictures
 _RATE = re.compile(r"images_s=(\d+)")
 
 

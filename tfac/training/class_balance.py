@@ -66,13 +66,13 @@ def count_labels(info: RecordsInfo, split: str, show_progress: bool = False) -> 
     """
     check_shards(info, split)
 
-    def labels(record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        features = info.parse(record)
+    def labels(batch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        features = info.parse(batch)
         shown = tf.cast(features["labels"], tf.bool)
         return shown & features["label_mask"], ~shown & features["label_mask"]
 
     records = tf.data.TFRecordDataset(info.shards(split), num_parallel_reads=tf.data.AUTOTUNE)
-    batches = records.map(labels, num_parallel_calls=tf.data.AUTOTUNE).batch(_BATCH)
+    batches = records.batch(_BATCH).map(labels, num_parallel_calls=tf.data.AUTOTUNE)
     totals = np.zeros((2, len(info.attributes)), np.int64)
     with tqdm.tqdm(
         total=info.splits[split],
