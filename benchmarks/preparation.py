@@ -26,6 +26,7 @@ matplotlib.use("agg")
 import matplotlib.pyplot as plt
 import numpy as np
 from absl import app, flags
+from matplotlib.ticker import MaxNLocator
 from tqdm import tqdm
 
 from tfac.attributes import ATTRIBUTES
@@ -154,7 +155,8 @@ def _plot(rows: Sequence[dict], path: Path) -> None:
         axes[0].plot(counts, [row["seconds"] for row in mine], "o-", label=name)
         axes[1].plot(counts, [row["peak"] / _MEBIBYTE for row in mine], "o-", label=name)
     for axis, title in zip(axes, ("seconds", "peak memory, MiB"), strict=True):
-        axis.set(title=title, xlabel="pictures", xlim=(0, None), ylim=(0, None))
+        axis.set(title=title, xlabel="pictures", xlim=(0, None), ylim=(0, 1.1 * axis.get_ylim()[1]))
+        axis.xaxis.set_major_locator(MaxNLocator(5))
         axis.xaxis.set_major_formatter("{x:,.0f}")
         axis.grid(alpha=0.3)
         axis.legend()

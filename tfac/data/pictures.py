@@ -143,11 +143,12 @@ class PictureFiles:
                 )
             if self._archive:
                 return self._archive.read(self._entries[name])
-            path = (self.path / name).resolve()
-            if not path.is_relative_to(self._resolved_path):
+            path = self.path / name
+            # Folders below are no links, or nothing of them would be among the entries.
+            if path.is_symlink() and not path.resolve().is_relative_to(self._resolved_path):
                 raise DataError(
                     f"{self.describe(name)}: expected a picture in {self.path}. Received: a link "
-                    f"to {path}"
+                    f"to {path.resolve()}"
                 )
             return path.read_bytes()
         except KeyError as error:

@@ -233,17 +233,25 @@ def _annotate(
     job: AnnotationJob, splits: dict[str, SourceSplit], workers: Workers, problems: Problems
 ) -> np.ndarray:
     """Returns the status of the pictures of all splits, uint8 [N]."""
-    places = [(rows.file, line) for rows in splits.values() for line in rows.lines]
     statuses = np.empty(len(job.names), np.uint8)
     for index, chunk in annotate(job, workers):
         start = index * CHUNK_SIZE
         statuses[start : start + len(chunk.status)] = chunk.status
         for i in np.flatnonzero(chunk.status == BROKEN):
-            file, line = places[start + i]
+            file, line = _place(splits, start + i)
             problems.report(
                 "picture that cannot be decoded", f"{chunk.errors[i]} ({file} line {line})"
             )
     return statuses
+
+
+def _place(splits: dict[str, SourceSplit], picture: int) -> tuple[Path, int]:
+    """Returns the file and line with the labels of a picture, counted over all splits."""
+    for rows in splits.values():
+        if picture < len(rows.names):
+            return rows.file, rows.lines[picture]
+        picture -= len(rows.names)
+    raise IndexError(picture)
 
 
 def _shards(splits: dict[str, SourceSplit], statuses: np.ndarray) -> dict[str, list[Shard]]:
