@@ -48,6 +48,9 @@ class Workers(abc.ABC):
 class Processes(Workers):
     """Processes of this machine; one alone is the process that asks.
 
+    They are started afresh, so a script that uses more than one needs the guard
+    `if __name__ == "__main__":`.
+
     Attributes:
         count: how many, at least 1; by default one a core.
     """
