@@ -136,7 +136,8 @@ def shuffled(split: str, keys: Sequence[str]) -> list[int]:
         split: the split's name.
         keys: unique names of its records.
     """
-    hashes = [Hasher(split).hash_key(key) for key in keys]
+    hasher = Hasher(split)
+    hashes = [hasher.hash_key(key) for key in keys]
     return sorted(range(len(keys)), key=hashes.__getitem__)
 
 
