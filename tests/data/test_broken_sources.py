@@ -218,3 +218,41 @@ def test_full_disk_is_an_error_and_leaves_nothing_that_looks_whole(tmp_path):
         prepare(source, tmp_path / "data", workers=Processes(1), landmarks="none").splits["train"]
         == 3
     )
+
+
+FULL_TMPFS = """
+import subprocess, sys
+from tests.data.test_broken_sources import own_folder
+from tests.data.celeba_files import encoded_picture
+from pathlib import Path
+from tfac.data.preparation import prepare
+from tfac.data.workers import Processes
+from tfac.errors import DataError
+folder = Path(sys.argv[1])
+source = own_folder(folder / "source", encoded_picture(9, 300, 300))
+data = folder / "data"
+data.mkdir()
+subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", data], check=True)
+try:
+    prepare(source, data, landmarks="none", workers=Processes(1))
+except DataError as error:
+    print(f"DataError: {error}")
+assert not (data / "faces/1.0.0").exists()
+subprocess.run(["mount", "-o", "remount,size=16m", data], check=True)
+print(prepare(source, data, landmarks="none", workers=Processes(1)).splits["train"], "after")
+"""
+OWN_MOUNTS = ["unshare", "--map-root-user", "--mount"]
+
+
+@pytest.mark.slow
+def test_small_tmpfs_that_fills_up_is_an_error_and_with_more_room_the_work_goes_on(tmp_path):
+    mount = ["sh", "-c", "mount -t tmpfs tmpfs /tmp"]
+    try:
+        subprocess.run([*OWN_MOUNTS, *mount], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"this machine lets no test mount a file system of its own: {error}")
+    command = [*OWN_MOUNTS, sys.executable, "-c", FULL_TMPFS, str(tmp_path)]
+    finished = subprocess.run(command, capture_output=True, text=True)
+    assert finished.returncode == 0, finished.stderr
+    assert "DataError: " in finished.stdout and "No space left" in finished.stdout
+    assert "3 after" in finished.stdout
