@@ -22,6 +22,7 @@ th, td { border: 1px solid #ccc; padding: .25em .6em; text-align: right; vertica
 th { background: #f3f3f3; } td:first-child, th:first-child { text-align: left; }
 .reference { font-weight: bold; } .note { color: #555; }
 .delta { color: #555; font-size: 85%; white-space: nowrap; } .failed { color: #b00020; }
+.remark { min-width: 16em; text-align: left; }
 .scroll { overflow-x: auto; } img { max-width: 100%; border: 1px solid #ddd; }
 caption { text-align: left; font-weight: bold; padding: .3em 0; }
 </style>
@@ -154,7 +155,7 @@ def _own_cells(
 ) -> list[str]:
     notes = [escape(row.note)] if row.note else []
     if outcome is None:
-        return [""] * (len(metrics) + 5) + ["; ".join(notes)]
+        return [""] * (len(metrics) + 5) + [_remark(notes)]
     cells = []
     for name in metrics:
         cell = _spread(outcome.spread(METRICS[name]))
@@ -174,7 +175,11 @@ def _own_cells(
         notes.append(f"same options as {outcome.ran_as}: the same runs")
     notes += [_failed(seed, reason) for seed, reason in outcome.failures.items()]
     notes += [escape(f"seed {seed}: {reason}") for seed, reason in outcome.others.items()]
-    return [*cells, "; ".join(notes)]
+    return [*cells, _remark(notes)]
+
+
+def _remark(notes: Sequence[str]) -> str:
+    return f'<div class="remark">{"; ".join(notes)}</div>' if notes else ""
 
 
 def _all_runs(outcomes: Mapping[str, Outcome]) -> str:
