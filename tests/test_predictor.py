@@ -1,4 +1,5 @@
 import dataclasses
+import json
 import shutil
 
 import numpy as np
@@ -53,6 +54,16 @@ def test_files_bytes_and_arrays_are_answered_alike(predictor, pictures, tmp_path
         assert_same(mixed[i], mixed[4])
 
 
+@pytest.mark.slow
+def test_arrays_are_resized_for_an_export_of_one_size(predictor, pictures, tiny_trained, tmp_path):
+    from tfac.export import ExportOptions, export_saved_model
+
+    options = ExportOptions(input_size="trained", warmup_batch_sizes=())
+    fixed = Predictor(export_saved_model(tiny_trained, tmp_path, options))
+    for one, two in zip(fixed(pictures), predictor(pictures), strict=True):
+        assert_same(one, two)
+
+
 def test_batch_array_is_answered_picture_by_picture(predictor, pictures):
     batch = np.stack([pictures[0], pictures[2]])
     for one, two in zip(predictor(batch), predictor(list(batch)), strict=True):
@@ -88,7 +99,7 @@ def test_broken_file_is_named(predictor, pictures, tmp_path):
     good, bad = tmp_path / "good.png", tmp_path / "bad.png"
     Image.fromarray(pictures[0]).save(good)
     bad.write_bytes(good.read_bytes()[:-60])
-    with pytest.raises(DataError, match="bad.png: expected a JPEG or PNG"):
+    with pytest.raises(DataError, match="bad.png: expected a whole JPEG or PNG"):
         predictor([good, bad, good])
 
 
@@ -131,6 +142,29 @@ def test_export_of_something_else_is_refused(tmp_path, metadata):
         (tmp_path / "assets.extra").mkdir()
         (tmp_path / "assets.extra" / "tfac.json").write_text(metadata)
     with pytest.raises(DataError, match="tfac.json"):
+        Predictor(tmp_path)
+
+
+def test_export_without_valid_is_refused(tmp_path):
+    def answer(values):
+        return {"scores": tf.zeros([1, 1])}
+
+    module = tf.Module()
+    files = tf.function(answer, [tf.TensorSpec([None], tf.string, "image_bytes")])
+    arrays = tf.function(answer, [tf.TensorSpec([None, None, None, 3], tf.uint8, "images")])
+    tf.saved_model.save(module, tmp_path, {"serving_default": files, "images": arrays})
+    (tmp_path / "assets.extra").mkdir()
+    metadata = {"attributes": ["a"], "threshold_probabilities": [0.5]}
+    (tmp_path / "assets.extra" / "tfac.json").write_text(json.dumps(metadata))
+    with pytest.raises(DataError, match="output valid. Received: scores. Write the export again"):
+        Predictor(tmp_path)
+
+
+def test_export_that_is_cut_off_is_refused(tiny_export, tmp_path):
+    shutil.copytree(tiny_export, tmp_path / "1")
+    graph = tmp_path / "1" / "saved_model.pb"
+    graph.write_bytes(graph.read_bytes()[:1000])
+    with pytest.raises(DataError, match="saved_model.pb"):
         Predictor(tmp_path)
 
 

@@ -23,6 +23,16 @@ ALLOWED = {
     "evaluation": {"data", *FOUNDATION},
     "training": {"data", "evaluation", "losses", "models", *FOUNDATION},
     "experiments": {"data", "evaluation", "training", *FOUNDATION},
+    "export": {"data", "evaluation", "losses", "models", "training", *FOUNDATION},
+    "serving": {
+        "data",
+        "export",
+        "losses",
+        "photo_prediction",
+        "predictor",
+        "training",
+        *FOUNDATION,
+    },
 }
 
 

@@ -5,6 +5,13 @@
       message names the file (and line or record), what was expected and what was received.
     - ``ConfigError``: a flag, an experiment or a combination of options cannot be used.
     - ``TrainingError``: training cannot go on, for example because a loss became NaN.
+    - ``ServingError``: a server of models refused a request or gave no answer that can be used. The
+      message names the server and the model, and says what to do.
+        - ``ServerUnreachableError``: nothing answers there, or the connection broke.
+        - ``ServerBusyError``: it has more requests than it takes; the same request may pass later.
+        - ``DeadlineError``: no answer came in the time allowed.
+        - ``UnknownModelError``: it has no such model or version.
+        - ``TooLargeError``: a request or an answer is larger than the server or the client takes.
 """
 
 
@@ -22,3 +29,27 @@ class ConfigError(TfacError, ValueError):
 
 class TrainingError(TfacError, RuntimeError):
     """Training cannot go on."""
+
+
+class ServingError(TfacError, RuntimeError):
+    """A server of models refused a request, or gave no answer that can be used."""
+
+
+class ServerUnreachableError(ServingError, ConnectionError):
+    """No server answers at the address, or the connection to it broke."""
+
+
+class ServerBusyError(ServingError):
+    """A server has more requests than it takes; the same request may pass later."""
+
+
+class DeadlineError(ServingError, TimeoutError):
+    """A server gave no answer in the time allowed."""
+
+
+class UnknownModelError(ServingError):
+    """A server has no such model or version."""
+
+
+class TooLargeError(ServingError):
+    """A request or an answer is larger than the server or the client takes."""

@@ -1,8 +1,8 @@
 """From an ordinary photo to predictions: find the faces, crop them as CelebA's, predict."""
 
 import dataclasses
-from collections.abc import Iterable, Iterator
-from typing import TypeVar
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 from PIL import Image
@@ -11,6 +11,7 @@ from tfac.data.alignment import AlignedFace, align_face
 from tfac.data.face_detection import FaceDetector, Rectangle
 from tfac.landmarks import DLIB_68
 from tfac.predictor import Prediction, Predictor
+from tfac.serving.client import Client
 
 Photo = TypeVar("Photo")
 
@@ -95,13 +96,14 @@ def whole_crop(picture: np.ndarray) -> FaceCrop:
 
 
 def predict_crops(
-    photos: Iterable[tuple[Photo, list[FaceCrop]]], predictor: Predictor
+    photos: Iterable[tuple[Photo, list[FaceCrop]]], predictor: Predictor | Client
 ) -> Iterator[tuple[Photo, list[FoundFace]]]:
     """Predicts the faces of photos, a full batch at a time.
 
     Args:
         photos: what each photo is called (anything) and its faces.
-        predictor: the model; its `batch_size` says how many faces are gathered.
+        predictor: the model, here or on a server; its `batch_size` says how many faces are
+            gathered.
 
     Yields:
         The photos in the order received, each with its predicted faces.
@@ -117,8 +119,28 @@ def predict_crops(
     yield from _predicted(waiting, predictor)
 
 
+def faces_as_json(faces: Sequence[FoundFace]) -> list[dict[str, Any]]:
+    """Returns faces as JSON can hold them: rectangles and landmarks in pixels of the photo."""
+    sides = ("left", "top", "right", "bottom")
+    return [
+        {
+            "rectangle": dict(zip(sides, face.rectangle, strict=True)),
+            "landmarks": None if face.landmarks is None else face.landmarks.round(2).tolist(),
+            "attributes": {
+                name: {
+                    "shown": face.prediction.predictions[name],
+                    "probability": round(face.prediction.probabilities[name], 4),
+                    "score": round(face.prediction.scores[name], 4),
+                }
+                for name in face.prediction.scores
+            },
+        }
+        for face in faces
+    ]
+
+
 def _predicted(
-    photos: list[tuple[Photo, list[FaceCrop]]], predictor: Predictor
+    photos: list[tuple[Photo, list[FaceCrop]]], predictor: Predictor | Client
 ) -> Iterator[tuple[Photo, list[FoundFace]]]:
     predictions = iter(predictor([crop.image for _, crops in photos for crop in crops]))
     for photo, crops in photos:

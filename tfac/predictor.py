@@ -3,11 +3,12 @@
 import dataclasses
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from tfac.data.pictures import MAX_PIXELS
 from tfac.errors import DataError
 
 Picture = str | os.PathLike | bytes | np.ndarray
@@ -75,12 +76,16 @@ class Predictor:
         cuts = self.metadata["threshold_probabilities"]
         self.thresholds: dict[str, float] = dict(zip(self.attributes, cuts, strict=True))
 
-        import tensorflow as tf
+        from tfac.serving.engines import load_engine  # imports TensorFlow, which takes seconds
 
-        self._model = tf.saved_model.load(str(self.path))
-        missing = {"serving_default", "images"} - set(self._model.signatures)
-        if missing:
-            raise DataError(f"{self.path}: expected the signatures {', '.join(sorted(missing))}")
+        self._engine = load_engine(self.path)
+        for name in ("serving_default", "images"):
+            if "valid" not in self._engine.signatures[name].outputs:
+                raise DataError(
+                    f"{self.path}: expected {name} to have an output valid. Received: "
+                    f"{', '.join(sorted(self._engine.signatures[name].outputs))}. Write the export "
+                    "again with tfac-export"
+                )
 
     def __call__(self, images: Sequence[Picture] | np.ndarray) -> list[Prediction]:
         """Returns one prediction a picture, in their order.
@@ -91,8 +96,8 @@ class Predictor:
                 model exactly as in training; an EXIF orientation is not applied.
 
         Raises:
-            DataError: a file is missing or is no JPEG or PNG, or an array is no picture; the
-                message names it.
+            DataError: a file is missing or no JPEG or PNG that can be decoded, or an array is no
+                picture; the message names it.
         """
         if isinstance(images, str | os.PathLike | bytes):
             raise DataError("expected a list of pictures. Received one picture: put it in a list")
@@ -100,8 +105,13 @@ class Predictor:
         results: list[Prediction | None] = [None] * len(pictures)
         for batch in self._batches(pictures):
             answers = self._run([pictures[i] for i in batch])
-            for i, prediction in zip(batch, self._predictions(answers), strict=True):
-                results[i] = prediction
+            for row, i in enumerate(batch):
+                if not answers["valid"][row]:
+                    raise DataError(
+                        f"{_name(pictures[i], i)}: expected a whole JPEG or PNG picture of at most "
+                        f"{MAX_PIXELS} pixels. Received: a file that cannot be decoded as one"
+                    )
+                results[i] = self._prediction(answers, row)
         return results
 
     def _batches(self, pictures: Sequence[Picture]) -> Iterator[list[int]]:
@@ -116,37 +126,33 @@ class Predictor:
 
     def _run(self, pictures: Sequence[Picture]) -> dict[str, np.ndarray]:
         """Runs one batch: arrays of one size, or files."""
+        if isinstance(pictures[0], np.ndarray):
+            images = np.stack([self._resized(picture) for picture in pictures])
+            return self._engine.run("images", {"images": images})
+        encoded = np.array([_read(picture) for picture in pictures], object)
+        return self._engine.run("serving_default", {"image_bytes": encoded})
+
+    def _resized(self, picture: np.ndarray) -> np.ndarray:
+        """Returns a picture in the size that the export takes, where it does not take any."""
+        size = self._engine.signatures["images"].inputs["images"].shape[1:3]
+        if None in size or picture.shape[:2] == size:
+            return picture
         import tensorflow as tf
 
-        if isinstance(pictures[0], np.ndarray):
-            answers = self._model.signatures["images"](images=tf.constant(np.stack(pictures)))
-        else:
-            encoded = [_read(picture) for picture in pictures]
-            try:
-                answers = self._model.signatures["serving_default"](
-                    image_bytes=tf.constant(encoded)
-                )
-            except tf.errors.InvalidArgumentError as error:
-                if len(pictures) > 1:  # one by one, to find the one to name
-                    for picture in pictures:
-                        self._run([picture])
-                raise DataError(
-                    f"{_name(pictures[0])}: expected a JPEG or PNG picture. "
-                    f"TensorFlow says: {error.message.splitlines()[0]}"
-                ) from error
-        return {name: value.numpy() for name, value in answers.items()}
+        from tfac.data.preprocessing import resize_picture
 
-    def _predictions(self, answers: dict[str, np.ndarray]) -> Iterable[Prediction]:
-        landmarks = answers.get("landmarks")  # [B, K, 2]
-        for i in range(len(answers["scores"])):
-            scores, probabilities = answers["scores"][i], answers["probabilities"][i]
-            shown = answers["predictions"][i] == 1
-            yield Prediction(
-                scores=dict(zip(self.attributes, scores.tolist(), strict=True)),
-                probabilities=dict(zip(self.attributes, probabilities.tolist(), strict=True)),
-                predictions=dict(zip(self.attributes, shown.tolist(), strict=True)),
-                landmarks=None if landmarks is None else landmarks[i],
-            )
+        return resize_picture(tf.constant(picture), size).numpy()
+
+    def _prediction(self, answers: dict[str, np.ndarray], row: int) -> Prediction:
+        def by_attribute(values: np.ndarray) -> dict:  # [B, A]
+            return dict(zip(self.attributes, values[row].tolist(), strict=True))
+
+        return Prediction(
+            scores=by_attribute(answers["scores"]),
+            probabilities=by_attribute(answers["probabilities"]),
+            predictions=by_attribute(answers["predictions"] == 1),
+            landmarks=answers["landmarks"][row] if "landmarks" in answers else None,
+        )
 
 
 def _version_folder(path: Path) -> Path:
@@ -206,5 +212,5 @@ def _read(picture: str | os.PathLike | bytes) -> bytes:
         raise DataError(f"{picture}: cannot be read: {error.strerror}") from error
 
 
-def _name(picture: str | os.PathLike | bytes) -> str:
-    return "a picture given as bytes" if isinstance(picture, bytes) else str(picture)
+def _name(picture: Picture, position: int) -> str:
+    return str(picture) if isinstance(picture, str | os.PathLike) else f"picture {position}"

@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 
@@ -51,10 +52,44 @@ def test_newest_checkpoint_is_exported(workdir, tmp_path):
     assert list(prediction.predictions.values()) == list(np.array(scores) > trained.thresholds)
 
 
+def test_options_and_an_evaluation_go_into_the_export(workdir, tiny_records, tmp_path):
+    evaluate = ["-m", "tfac.cli.evaluate", f"--workdir={workdir}", f"--data_dir={tiny_records}"]
+    metrics = tmp_path / "metrics.json"
+    evaluated = subprocess.run(
+        [sys.executable, *evaluate, f"--output_dir={tmp_path}"], capture_output=True, text=True
+    )
+    assert evaluated.returncode == 0, evaluated.stderr
+    options = ["--precision=mixed_bfloat16", "--input_size=trained", "--warmup_batch_sizes=4,1"]
+    done = export(
+        f"--workdir={workdir}", f"--evaluation={metrics}", "--name=own", *options, cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    assert "images: uint8 [B, 48, 40, 3]" in done.stdout
+    extra = tmp_path / "saved_models" / "own" / "1" / "assets.extra"
+    metadata = json.loads((extra / "tfac.json").read_text())
+    assert metadata["precision"] == "mixed_bfloat16"
+    assert metadata["training"]["precision"] == "float32"
+    assert metadata["data"]["name"] == "tiny_faces" and metadata["data"]["fingerprint"]
+    assert metadata["data"]["splits"] == {"train": 24, "validation": 12, "test": 8}
+    assert metadata["versions"]["trained_with"]["keras"]
+    assert metadata["metrics"]["split"] == "validation" and metadata["metrics"]["pictures"] == 12
+    assert json.loads((extra / "metrics.json").read_text())["attributes"]
+    assert sorted(file.name for file in extra.iterdir()) == [
+        "attributes.txt",
+        "metrics.json",
+        "model_card.html",
+        "model_card.md",
+        "tf_serving_warmup_requests",
+        "tfac.json",
+    ]
+
+
 @pytest.mark.parametrize(
     "arguments, message",
     [
         (["--workdir=absent"], "absent"),
+        (["--workdir=absent", "--warmup_batch_sizes=2,many"], "--warmup_batch_sizes: expected"),
+        (["--workdir=absent", "--evaluation=no.json"], "--evaluation: expected metrics.json of"),
         (["--workdir=absent", "--name="], "--name: expected a name without folders"),
         (["--workdir=absent", "more"], "expected flags alone"),
     ],

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.serving.served import serve_program
+
 pytestmark = pytest.mark.slow  # each runs a program
 
 
@@ -100,6 +102,9 @@ def test_photo_without_a_face_is_named(tiny_export, photos):
         (["--saved_model=m"], "expected photos or folders"),
         (["--saved_model=m", "."], "expected pictures"),
         (["--saved_model=absent", "a.jpg"], "there is none at absent"),
+        (["--saved_model=m", "--model=m", "a.jpg"], "--server and --model together"),
+        (["--server=h:1", "a.jpg"], "--server and --model together"),
+        (["--server=h", "--model=m", "a.jpg"], "expected HOST:PORT for gRPC"),
     ],
 )
 def test_unusable_arguments_are_refused_in_one_line(arguments, message, tmp_path):
@@ -124,3 +129,32 @@ def test_portraits_show_their_faces(tiny_export, real_faces, tmp_path):
     rectangle = json.loads(done.stdout)["faces"][0]["rectangle"]
     assert 30 < rectangle["left"] < 125 < rectangle["right"] < 220
     assert (tmp_path / "drawn" / "portrait.jpg").is_file()
+
+
+@pytest.fixture(scope="module")
+def addresses(tiny_export):
+    with serve_program(tiny_export.parent) as addresses:
+        yield addresses
+
+
+@pytest.mark.parametrize("wire", ["grpc", "rest"])
+def test_server_answers_as_the_saved_model_does(addresses, photos, answered, wire):
+    server = addresses[wire].removeprefix("grpc://")
+    flags = ["--aligned", "--format=json", "--batch_size=4"]
+    done = predict(f"--server={server}", "--model=tiny", *flags, photos)
+    assert done.returncode == 1 and "z.png" in done.stderr, done.stderr
+    assert done.stdout == answered[0].stdout
+
+
+def test_table_of_a_server_is_that_of_the_saved_model(addresses, tiny_export, photos):
+    flags = ["--aligned", photos / "a.png"]
+    here = predict(f"--saved_model={tiny_export}", *flags)
+    there = predict(f"--server={addresses['rest']}", "--model=tiny", *flags)
+    assert there.returncode == 0, there.stderr
+    assert there.stdout == here.stdout
+
+
+def test_programs_end_with_what_the_server_says(addresses, photos):
+    done = predict(f"--server={addresses['rest']}", "--model=absent", photos / "a.png")
+    assert done.returncode == 1 and done.stderr.count("\n") == 1
+    assert done.stderr.startswith(f"error: {addresses['rest']}, model absent: ")

@@ -34,3 +34,11 @@ def test_a_mirrored_picture_has_the_same_scores(model, images):
     scores = predict(model, images, test_time_flip=True)["scores"]
     mirrored = predict(model, images[:, :, ::-1].copy(), test_time_flip=True)["scores"]
     np.testing.assert_allclose(scores, mirrored, rtol=1e-5, atol=1e-6)
+
+
+def test_the_model_s_own_arguments_reach_it(images):
+    model = create_model("mgg_net", backbone="resnet18", levels=("P4",))
+    explained = predict(model, images, test_time_flip=True, explain=True)
+    expected = model(images, explain=True)["P4_attention_mask"]
+    np.testing.assert_array_equal(explained["P4_attention_mask"], expected)
+    assert "P4_attention_mask" not in predict(model, images)

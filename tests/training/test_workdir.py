@@ -28,6 +28,18 @@ def test_loaded_model_is_the_trained_one(tiny_records, tmp_path, tiny_network):
     assert trained.step == 2
     assert trained.config == CONFIG
     assert trained.attribute_loss.name == "binary_crossentropy"
+    assert trained.data["fingerprint"] == read_info(tiny_records).fingerprint
+    assert set(trained.versions) >= {"tfac", "tensorflow", "keras"}
+
+
+def test_weights_are_the_same_in_another_precision(tiny_records, tmp_path, tiny_network):
+    run_training(CONFIG, tiny_records, tmp_path, show_progress=False)
+    trained, mixed = load_trained_model(tmp_path), load_trained_model(tmp_path, "mixed_bfloat16")
+    assert mixed.model.dtype_policy.name == "mixed_bfloat16" and mixed.config == CONFIG
+    for one, two in zip(trained.model.variables, mixed.model.variables, strict=True):
+        np.testing.assert_array_equal(one, two)
+    with pytest.raises(ConfigError, match="precision: expected one of"):
+        load_trained_model(tmp_path, "float8")
 
 
 def test_without_a_landmark_branch_there_is_no_scheme(tiny_records, tmp_path, tiny_network):

@@ -3,6 +3,9 @@
 Examples:
     tfac-predict --saved_model=saved_models/dmm_cnn holiday.jpg family/
     tfac-predict --saved_model=saved_models/dmm_cnn --format=json --draw_dir=drawn *.jpg
+    tfac-predict --server=http://127.0.0.1:8501 --model=dmm_cnn holiday.jpg
+
+Faces are found on this machine; a --server gets their crops alone.
 
 A photo that cannot be read or shows no face is named and the others go on; the exit status is then
 1, and 0 when every photo showed a face.
@@ -14,17 +17,30 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from absl import flags
 
 from tfac.cli import import_tensorflow_quietly, run_program
 from tfac.errors import ConfigError, DataError
 
+if TYPE_CHECKING:
+    from tfac.predictor import Predictor
+    from tfac.serving import Client
+
 _SAVED_MODEL = flags.DEFINE_string(
     "saved_model",
     None,
     "exported model: saved_models/NAME (its latest version is taken) or saved_models/NAME/VERSION",
 )
+_SERVER = flags.DEFINE_string(
+    "server",
+    None,
+    "instead of --saved_model, the server that has the model, TensorFlow Serving or tfac-serve: "
+    "HOST:PORT for gRPC, http://HOST:PORT for REST, which starts faster; with TLS "
+    "grpcs://HOST:PORT or https://HOST:PORT",
+)
+_MODEL = flags.DEFINE_string("model", None, "name of the model on the --server")
 _FORMAT = flags.DEFINE_enum(
     "format",
     "table",
@@ -50,7 +66,7 @@ _SEARCH_SIZE = flags.DEFINE_integer(
     "search_size", 1600, "longer side that larger photos are shrunk to for the search, pixels", 64
 )
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 32, "faces to predict at once", 1)
-flags.mark_flag_as_required("saved_model")
+flags.mark_flags_as_mutual_exclusive(["saved_model", "server"], required=True)
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 
@@ -75,14 +91,14 @@ def main(argv: Sequence[str]) -> int:
     paths = list(photo_paths(argv[1:]))
     if not paths:
         raise ConfigError("expected photos or folders of photos after the flags. Received: none")
-    import_tensorflow_quietly()
+    if (_SERVER.value is None) != (_MODEL.value is None):
+        raise ConfigError("expected --server and --model together. Received: one of them")
 
     from tqdm import tqdm
 
     from tfac.photo_prediction import predict_crops
-    from tfac.predictor import Predictor
 
-    predictor = Predictor(_SAVED_MODEL.value, batch_size=_BATCH_SIZE.value)
+    predictor, thresholds = _open_predictor() if _SERVER.value is None else _open_client()
     # No bar where nobody watches: the standard error stream is then a file or a pipe.
     looked_at = map(_look, tqdm(paths, unit=" photos", dynamic_ncols=True, disable=None))
     num_faces, problems, drawings = 0, 0, []
@@ -95,11 +111,34 @@ def main(argv: Sequence[str]) -> int:
         if _FORMAT.value == "json":
             tqdm.write(json.dumps(as_json(photo, faces)))
         elif faces:
-            tqdm.write(as_table(photo, faces, predictor.thresholds))
+            tqdm.write(as_table(photo, faces, thresholds))
         if _DRAW_DIR.value and not photo.error:
             drawings.append(_draw(photo, faces, Path(_DRAW_DIR.value), taken=drawings))
     print(_summary(len(paths), num_faces, problems, drawings), file=sys.stderr)
     return 1 if problems else 0
+
+
+def _open_predictor() -> tuple["Predictor", dict[str, float]]:
+    """Returns the exported model and its thresholds."""
+    import_tensorflow_quietly()
+
+    from tfac.predictor import Predictor
+
+    predictor = Predictor(_SAVED_MODEL.value, batch_size=_BATCH_SIZE.value)
+    return predictor, predictor.thresholds
+
+
+def _open_client() -> tuple["Client", dict[str, float]]:
+    """Returns a client of the server and the model's thresholds."""
+    if not _SERVER.value.startswith(("http://", "https://")):
+        import_tensorflow_quietly()  # by gRPC's stubs
+
+    from tfac.serving import Client
+
+    client = Client(_SERVER.value, _MODEL.value, batch_size=_BATCH_SIZE.value)
+    metadata = client.metadata()
+    cuts = metadata["threshold_probabilities"]
+    return client, dict(zip(metadata["attributes"], cuts, strict=True))
 
 
 def photo_paths(arguments: Sequence[str]) -> Iterator[Path]:
@@ -140,29 +179,15 @@ def _look(path: Path):
 
 def as_json(photo: Photo, faces: Sequence) -> dict:
     """Returns what one line of ``--format=json`` says: rectangles and landmarks in pixels."""
+    from tfac.photo_prediction import faces_as_json
+
     if photo.error:
         return {"photo": str(photo.path), "error": photo.error}
     return {
         "photo": str(photo.path),
         "width": photo.size[0],
         "height": photo.size[1],
-        "faces": [
-            {
-                "rectangle": dict(
-                    zip(("left", "top", "right", "bottom"), face.rectangle, strict=True)
-                ),
-                "landmarks": None if face.landmarks is None else face.landmarks.round(2).tolist(),
-                "attributes": {
-                    name: {
-                        "shown": face.prediction.predictions[name],
-                        "probability": round(face.prediction.probabilities[name], 4),
-                        "score": round(face.prediction.scores[name], 4),
-                    }
-                    for name in face.prediction.scores
-                },
-            }
-            for face in faces
-        ],
+        "faces": faces_as_json(faces),
     }
 
 

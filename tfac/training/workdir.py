@@ -4,6 +4,7 @@ import dataclasses
 import importlib.metadata
 import json
 import platform
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,8 @@ class TrainedModel:
         image_size: (height, width) it was trained at, pixels.
         step: training steps done.
         config: the options it was trained with.
+        data: the data set it was trained on, as ``config.json`` has it; None where unknown.
+        versions: the libraries it was trained with; None where unknown.
     """
 
     model: keras.Model
@@ -67,22 +70,35 @@ class TrainedModel:
     image_size: tuple[int, int]
     step: int
     config: TrainConfig
+    data: Mapping[str, Any] | None = None
+    versions: Mapping[str, str] | None = None
 
-    def predict(self, images):
-        """Returns the outputs for images [B, H, W, 3], the scores as the config says."""
-        return predict(self.model, images, self.config.test_time_flip)
+    def predict(self, images, **arguments):
+        """Returns the outputs for images [B, H, W, 3], the scores as the config says.
+
+        `arguments` are the model's own, such as `explain`.
+        """
+        return predict(self.model, images, self.config.test_time_flip, **arguments)
 
 
-def load_trained_model(workdir: str | Path) -> TrainedModel:
+def load_trained_model(workdir: str | Path, precision: str | None = None) -> TrainedModel:
     """Returns the model of a workdir's newest checkpoint.
 
+    Args:
+        workdir: the run's folder.
+        precision: arithmetic of the network, a choice of `TrainConfig.precision`; by default as it
+            was trained. The weights are float32 in any.
+
     Raises:
+        ConfigError: an unknown precision.
         DataError: the folder is no workdir, has no checkpoint yet, or is damaged.
     """
     workdir = Path(workdir)
+    record = read_record(workdir)
     config, attributes, scheme, groups = _read_run(workdir)
+    network_config = dataclasses.replace(config, precision=precision or config.precision)
     # The checkpoint brings the backbone's weights.
-    model = create_network(config, attributes, scheme, groups, backbone_weights=None)
+    model = create_network(network_config, attributes, scheme, groups, backbone_weights=None)
     thresholds, step = restore_for_use(workdir, model, len(attributes))
     return TrainedModel(
         model=model,
@@ -94,6 +110,8 @@ def load_trained_model(workdir: str | Path) -> TrainedModel:
         image_size=config.image_size,
         step=step,
         config=config,
+        data=record["data"],
+        versions=record.get("versions"),
     )
 
 

@@ -1,0 +1,60 @@
+// Photos from a file input or a drop, those of folders included.
+
+const SUFFIXES = [".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"];
+
+// Each photo is {file, name}; a name has the folders that it was found in.
+
+export function inputPhotos(input) {
+  const photos = [...input.files].map((file) => ({
+    file,
+    name: file.webkitRelativePath || file.name,
+  }));
+  return input.webkitdirectory ? photos.filter(isPicture) : photos;
+}
+
+export async function droppedPhotos(transfer) {
+  // Both must be taken before the first wait: the browser empties the list then.
+  const dropped = [...transfer.items]
+    .filter((item) => item.kind === "file")
+    .map((item) => ({ entry: item.webkitGetAsEntry(), file: item.getAsFile() }));
+  const photos = [];
+  for (const { entry, file } of dropped) {
+    if (entry?.isDirectory) photos.push(...(await photosBelow(entry)));
+    else if (file) photos.push({ file, name: file.name });
+  }
+  return photos;
+}
+
+async function photosBelow(folder) {
+  const photos = [];
+  for (const entry of await entriesOf(folder)) {
+    if (entry.isDirectory) {
+      photos.push(...(await photosBelow(entry)));
+    } else {
+      const name = entry.fullPath.replace(/^\//, "");
+      if (isPicture({ name })) photos.push({ file: await fileOf(entry), name });
+    }
+  }
+  return photos;
+}
+
+async function entriesOf(folder) {
+  const reader = folder.createReader();
+  const entries = [];
+  for (;;) {
+    const some = await new Promise((done, failed) => reader.readEntries(done, failed));
+    if (some.length === 0) break; // it hands out a hundred at a time
+    entries.push(...some);
+  }
+  return entries.sort((one, other) => one.name.localeCompare(other.name));
+}
+
+function fileOf(entry) {
+  return new Promise((done, failed) => entry.file(done, failed));
+}
+
+// What else lies in a folder is passed over, as tfac-predict does.
+function isPicture({ name }) {
+  const base = name.slice(name.lastIndexOf("/") + 1).toLowerCase();
+  return !base.startsWith(".") && SUFFIXES.some((suffix) => base.endsWith(suffix));
+}
