@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +30,29 @@ class Prediction:
     probabilities: dict[str, float]
     predictions: dict[str, bool]
     landmarks: np.ndarray | None
+
+    @classmethod
+    def from_outputs(
+        cls, attributes: Sequence[str], outputs: Mapping[str, np.ndarray], row: int
+    ) -> "Prediction":
+        """Returns what an export's outputs say about one picture of a batch.
+
+        Args:
+            attributes: names of the A attributes, in the order of the scores.
+            outputs: "scores", "probabilities" and "predictions" [B, A], perhaps "landmarks"
+                [B, K, 2].
+            row: which picture.
+        """
+
+        def by_attribute(values: np.ndarray) -> dict:  # [B, A]
+            return dict(zip(attributes, values[row].tolist(), strict=True))
+
+        return cls(
+            scores=by_attribute(outputs["scores"]),
+            probabilities=by_attribute(outputs["probabilities"]),
+            predictions=by_attribute(outputs["predictions"] == 1),
+            landmarks=outputs["landmarks"][row] if "landmarks" in outputs else None,
+        )
 
     @property
     def shown(self) -> tuple[str, ...]:
@@ -111,7 +134,7 @@ class Predictor:
                         f"{_name(pictures[i], i)}: expected a whole JPEG or PNG picture of at most "
                         f"{MAX_PIXELS} pixels. Received: a file that cannot be decoded as one"
                     )
-                results[i] = self._prediction(answers, row)
+                results[i] = Prediction.from_outputs(self.attributes, answers, row)
         return results
 
     def _batches(self, pictures: Sequence[Picture]) -> Iterator[list[int]]:
@@ -142,17 +165,6 @@ class Predictor:
         from tfac.data.preprocessing import resize_picture
 
         return resize_picture(tf.constant(picture), size).numpy()
-
-    def _prediction(self, answers: dict[str, np.ndarray], row: int) -> Prediction:
-        def by_attribute(values: np.ndarray) -> dict:  # [B, A]
-            return dict(zip(self.attributes, values[row].tolist(), strict=True))
-
-        return Prediction(
-            scores=by_attribute(answers["scores"]),
-            probabilities=by_attribute(answers["probabilities"]),
-            predictions=by_attribute(answers["predictions"] == 1),
-            landmarks=answers["landmarks"][row] if "landmarks" in answers else None,
-        )
 
 
 def _version_folder(path: Path) -> Path:

@@ -58,25 +58,17 @@ class Rows:
         self._attributes, self._explain = metadata["attributes"], metadata.get("explain")
         num_attributes = len(self._attributes)
         self.valid = self._array("valid", bool)
-        self._scores = self._array("scores", np.float32, num_attributes)
-        self._probabilities = self._array("probabilities", np.float32, num_attributes)
-        self._predictions = self._array("predictions", np.int32, num_attributes)
-        self._landmarks = None
+        self._answers = {
+            "scores": self._array("scores", np.float32, num_attributes),
+            "probabilities": self._array("probabilities", np.float32, num_attributes),
+            "predictions": self._array("predictions", np.int32, num_attributes),
+        }
         if "landmarks" in outputs:
-            self._landmarks = self._array("landmarks", np.float32, None, 2)
+            self._answers["landmarks"] = self._array("landmarks", np.float32, None, 2)
 
     def prediction(self, row: int) -> Prediction:
         """Returns what is said about a valid picture."""
-
-        def by_attribute(values: np.ndarray) -> dict:  # [B, A]
-            return dict(zip(self._attributes, values[row].tolist(), strict=True))
-
-        return Prediction(
-            scores=by_attribute(self._scores),
-            probabilities=by_attribute(self._probabilities),
-            predictions=by_attribute(self._predictions == 1),
-            landmarks=None if self._landmarks is None else self._landmarks[row],
-        )
+        return Prediction.from_outputs(self._attributes, self._answers, row)
 
     def explanation(self, row: int) -> Explanation:
         """Returns what is said about a valid picture by the signature ``explain``."""

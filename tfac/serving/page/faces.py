@@ -105,8 +105,8 @@ def _answer_face(crop: FaceCrop, model: LoadedVersion, predict: Predict) -> dict
     encoded = np.array([_encode(crop.image)], object)
     signature = "explain" if _has_masks(model) else "serving_default"
     outputs = predict(model.name, model.version, signature, {"image_bytes": encoded})
-    outputs = {name: values[0] for name, values in outputs.items()}
-    found = crop.with_prediction(_prediction(model.metadata["attributes"], outputs))
+    prediction = Prediction.from_outputs(model.metadata["attributes"], outputs, 0)
+    found = crop.with_prediction(prediction)
     [face] = faces_as_json([found])
     by_model = "landmarks" in outputs
     face["landmarks_by"] = "model" if by_model else "dlib" if found.landmarks is not None else None
@@ -128,23 +128,11 @@ def _masks(
     """Returns a picture for each level and group."""
     return {
         level: {
-            group: mask_picture(outputs[f"masks_{level}"][:, :, g])
+            group: mask_picture(outputs[f"masks_{level}"][0, :, :, g])
             for g, group in enumerate(explained["groups"])
         }
         for level in explained["levels"]
     }
-
-
-def _prediction(attributes: Sequence[str], outputs: Mapping[str, np.ndarray]) -> Prediction:
-    def by_name(values: np.ndarray) -> dict[str, Any]:
-        return dict(zip(attributes, values.tolist(), strict=True))
-
-    return Prediction(
-        scores=by_name(outputs["scores"]),
-        probabilities=by_name(outputs["probabilities"]),
-        predictions=by_name(outputs["predictions"] == 1),
-        landmarks=outputs.get("landmarks"),
-    )
 
 
 def _place(crop: FaceCrop) -> dict[str, Any]:
