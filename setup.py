@@ -73,6 +73,7 @@ setup(
             "jax>=0.7",
             "kubernetes-validate",
             "playwright>=1.50",
+            "psutil>=6",
             "pytest>=8",
             "pytest-xdist>=3.6",
             "pyyaml>=6",
