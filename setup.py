@@ -21,7 +21,13 @@ SERVING = [
     "starlette>=1.0",
     "uvicorn>=0.40",
 ]
-FORMATS = ["ai-edge-litert>=2", "onnx>=1.20", "onnxruntime>=1.23", "openvino>=2025.4"]
+FORMATS = [
+    "ai-edge-litert>=2",
+    "onnx>=1.20",
+    "onnxruntime>=1.23",
+    "openvino>=2025.4",
+    "tf2onnx>=1.17",
+]
 
 setup(
     name="tfac",

@@ -256,7 +256,7 @@ def _with_preparation(
     names = list(shapes)
     if not set(names) <= set(outputs):
         raise DataError(f"expected a network that gives {', '.join(names)}. Received: {outputs}")
-    # The stack of TensorFlow's own threads is too small for OpenVINO.
+    # On TensorFlow's own threads OpenVINO crashes; perhaps their stack is too small for it.
     pool = ThreadPoolExecutor(len(os.sched_getaffinity(0)), "network")
 
     def model(images: tf.Tensor, training: bool = False) -> dict[str, tf.Tensor]:
