@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from absl import flags
 
@@ -184,15 +185,16 @@ def _refuse_flags_of_other_datasets() -> None:
 
 def _prepare_source(workers) -> None:
     from tfac.data.preparation import prepare
+    from tfac.data.sources import open_source
 
     started = time.monotonic()
-    create_source = {
-        "celeba": _celeba_source,
-        "celeb_a": _celeb_a_source,
-        "lfwa": _lfwa_source,
-        "folder": _folder_source,
-    }
-    source = create_source[FLAGS.dataset]()
+    options = {"lfwa": _lfwa_options, "folder": _folder_options}.get(FLAGS.dataset, dict)()
+    source = open_source(FLAGS.dataset, FLAGS.source_dir, FLAGS.data_dir, **options)
+    if FLAGS.dataset == "folder":
+        print(
+            f"{FLAGS.labels}: {len(source.attributes)} attributes, labels written as "
+            f"{source.label_values}, blank where unknown"
+        )
     prepared = prepare(
         source,
         FLAGS.data_dir,
@@ -232,49 +234,27 @@ def _workers():
     return beam
 
 
-def _celeba_source():
-    from tfac.data.celeba_source import CelebASource
-
-    return CelebASource(FLAGS.source_dir)
+def _lfwa_options() -> dict[str, Any]:
+    return {"protocol": FLAGS.lfwa_protocol}
 
 
-def _celeb_a_source():
-    from tfac.data.celeb_a_source import TFDSCelebASource
-
-    return TFDSCelebASource(FLAGS.source_dir, Path(FLAGS.data_dir) / ".celeb_a-pictures.zip")
-
-
-def _lfwa_source():
-    from tfac.data.lfwa_source import LFWASource
-
-    return LFWASource(FLAGS.source_dir, FLAGS.lfwa_protocol)
-
-
-def _folder_source():
-    from tfac.data.folder_source import FolderSource
-
+def _folder_options() -> dict[str, Any]:
     try:
         shares = FLAGS.split_shares and [float(share) for share in FLAGS.split_shares]
     except ValueError as error:
         raise ConfigError(f"--split_shares: expected numbers. {error}") from error
-    source = FolderSource(
-        FLAGS.source_dir,
-        FLAGS.labels,
-        name=FLAGS.name,
-        key_column=FLAGS.key_column,
-        split_column=FLAGS.split_column,
-        split_file=FLAGS.split_file,
-        split_shares=shares,
-        group_column=FLAGS.group_column,
-        attributes=FLAGS.attributes,
-        groups_file=FLAGS.attribute_groups,
-        label_values=FLAGS.label_values,
-    )
-    print(
-        f"{FLAGS.labels}: {len(source.attributes)} attributes, labels written as "
-        f"{source.label_values}, blank where unknown"
-    )
-    return source
+    return {
+        "labels": FLAGS.labels,
+        "name": FLAGS.name,
+        "key_column": FLAGS.key_column,
+        "split_column": FLAGS.split_column,
+        "split_file": FLAGS.split_file,
+        "split_shares": shares,
+        "group_column": FLAGS.group_column,
+        "attributes": FLAGS.attributes,
+        "groups_file": FLAGS.attribute_groups,
+        "label_values": FLAGS.label_values,
+    }
 
 
 def _prepare_synthetic_faces(workers) -> None:

@@ -28,7 +28,15 @@ from tfac.data.records import RecordsInfo, check_shards, find_damage, read_info
 from tfac.errors import ConfigError, DataError
 from tfac.files import whole_directory
 
-__all__ = ["RecordsInfo", "evaluation_dataset", "read_batches", "read_info", "train_dataset"]
+__all__ = [
+    "RecordsInfo",
+    "decode_records",
+    "evaluation_dataset",
+    "read_batches",
+    "read_info",
+    "serialized_records",
+    "train_dataset",
+]
 
 # How many files are read at a time and how many records from each in turn. The order of records
 # depends on both, so they are fixed rather than tuned to the machine.
@@ -94,7 +102,9 @@ def train_dataset(
             f"Received: {shuffle_buffer}, {start_step}"
         )
     cached = cache != "none"
-    records = _decoded(info, split, image_size, cache) if cached else _records(info, split)
+    records = (
+        _decoded(info, split, image_size, cache) if cached else serialized_records(info, split)
+    )
     steps_per_epoch = num_records // batch_size
     first_epoch, steps_done = divmod(start_step, steps_per_epoch)
 
@@ -143,10 +153,47 @@ def evaluation_dataset(
     """
     _check_arguments(info, split, image_size, batch_size)
     if cache == "none":
-        dataset = _decode(_records(info, split).batch(batch_size), info, image_size)
+        dataset = _decode(serialized_records(info, split).batch(batch_size), info, image_size)
     else:
         dataset = _decoded(info, split, image_size, cache).batch(batch_size)
     return dataset.prefetch(tf.data.AUTOTUNE).with_options(_options())
+
+
+def serialized_records(info: RecordsInfo, split: str) -> tf.data.Dataset:
+    """Returns the records of a split as they are stored, string [], always in the same order.
+
+    Reading fails at the end if there are not as many as there should.
+    """
+    shards = tf.data.Dataset.from_tensor_slices(info.shards(split))
+    records = shards.interleave(
+        tf.data.TFRecordDataset,
+        cycle_length=_FILES_AT_A_TIME,
+        block_length=_RECORDS_A_TURN,
+        num_parallel_calls=tf.data.AUTOTUNE,
+        deterministic=True,
+    )
+    return records.apply(tf.data.experimental.assert_cardinality(info.splits[split]))
+
+
+def decode_records(
+    info: RecordsInfo, records: tf.Tensor, image_size: tuple[int, int]
+) -> dict[str, tf.Tensor]:
+    """Returns serialised records, string [B], as a batch; the module says what is in it."""
+    image = tf.TensorSpec([*image_size, 3], tf.uint8)
+    features = info.parse(records)
+    return {
+        "images": tf.map_fn(
+            lambda encoded: read_picture(encoded, image_size),
+            features["image"],
+            fn_output_signature=image,
+        ),
+        "labels": tf.cast(features["labels"], tf.float32),
+        "label_mask": tf.cast(features["label_mask"], tf.float32),
+        "landmarks": features["landmarks"],
+        "landmarks_valid": tf.cast(features["landmarks_valid"], tf.float32),
+        "key": features["key"],
+        "size": features["size"],
+    }
 
 
 def read_batches(dataset: Iterable[Any], info: RecordsInfo, split: str) -> Iterator[Any]:
@@ -184,45 +231,18 @@ def _check_arguments(info, split: str, image_size: tuple[int, int], batch_size: 
     return info.splits[split]
 
 
-def _records(info: RecordsInfo, split: str) -> tf.data.Dataset:
-    """The serialised records; reading fails at the end if there are not as many as there should."""
-    shards = tf.data.Dataset.from_tensor_slices(info.shards(split))
-    records = shards.interleave(
-        tf.data.TFRecordDataset,
-        cycle_length=_FILES_AT_A_TIME,
-        block_length=_RECORDS_A_TURN,
+def _decode(batches: tf.data.Dataset, info: RecordsInfo, image_size) -> tf.data.Dataset:
+    """Batches of serialised records -> batches as the module says."""
+    return batches.map(
+        lambda records: decode_records(info, records, image_size),
         num_parallel_calls=tf.data.AUTOTUNE,
         deterministic=True,
     )
-    return records.apply(tf.data.experimental.assert_cardinality(info.splits[split]))
-
-
-def _decode(batches: tf.data.Dataset, info: RecordsInfo, image_size) -> tf.data.Dataset:
-    """Batches of serialised records -> batches as the module says."""
-    image = tf.TensorSpec([*image_size, 3], tf.uint8)
-
-    def decode(records: tf.Tensor) -> dict[str, tf.Tensor]:
-        features = info.parse(records)
-        return {
-            "images": tf.map_fn(
-                lambda encoded: read_picture(encoded, image_size),
-                features["image"],
-                fn_output_signature=image,
-            ),
-            "labels": tf.cast(features["labels"], tf.float32),
-            "label_mask": tf.cast(features["label_mask"], tf.float32),
-            "landmarks": features["landmarks"],
-            "landmarks_valid": tf.cast(features["landmarks_valid"], tf.float32),
-            "key": features["key"],
-            "size": features["size"],
-        }
-
-    return batches.map(decode, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
 
 
 def _decoded(info: RecordsInfo, split: str, image_size, cache: str) -> tf.data.Dataset:
     """The records decoded one by one, from the cache "memory" or a folder."""
-    batches = _records(info, split).batch(_DECODED_TOGETHER)
+    batches = serialized_records(info, split).batch(_DECODED_TOGETHER)
     decoded = _decode(batches, info, image_size).unbatch()
     decoded = decoded.apply(tf.data.experimental.assert_cardinality(info.splits[split]))
     if cache == "memory":

@@ -12,6 +12,7 @@ from tfac.data.records import RecordsInfo
 from tfac.data_report.duplicates import exact_duplicates, near_duplicates
 from tfac.data_report.schema import find_anomalies
 from tfac.data_report.statistics import SplitStatistics
+from tfac.data_report.summary import frequency_difference, phi
 
 _LEAST_CONTRAST = 2.0  # standard deviation of the brightness, of 255
 _LEAST_DEVIATIONS = 3.0  # of a difference between frequencies that is not chance
@@ -55,6 +56,7 @@ def create_report(
     drift = [name for name, about in attributes.items() if about["drift"]["points"] > max_drift]
     drift = [name for name in drift if attributes[name]["drift"]["deviations"] > _LEAST_DEVIATIONS]
     anomalies = find_anomalies(schema, info, statistics) if schema else []
+    anomalies = [anomaly.message for anomaly in anomalies]
     return {
         "data_set": {
             "name": info.name,
@@ -133,13 +135,9 @@ def _attributes(
 def _drift(counts: Mapping[str, tuple[int, int]]) -> dict[str, Any]:
     """The pair of splits whose frequencies differ most, in points and in standard deviations."""
     drift = {"splits": [], "points": 0.0, "deviations": 0.0}
-    for (first, (a, n)), (second, (b, m)) in itertools.combinations(counts.items(), 2):
-        if not n or not m:
-            continue
-        points, pooled = 100 * abs(a / n - b / m), (a + b) / (n + m)
-        deviation = 100 * math.sqrt(pooled * (1 - pooled) * (1 / n + 1 / m))
+    for (first, here), (second, there) in itertools.combinations(counts.items(), 2):
+        points, deviations = frequency_difference(here, there)
         if points > drift["points"]:
-            deviations = points / deviation if deviation else math.inf
             drift = {"splits": [first, second], "points": points, "deviations": deviations}
     return drift
 
@@ -149,10 +147,7 @@ def _correlations(labels: np.ndarray, mask: np.ndarray) -> np.ndarray:
     present, shown = mask.astype(np.float64), (labels * mask).astype(np.float64)
     both, count = shown.T @ shown, present.T @ present
     first = shown.T @ present  # shown by the first where both are annotated
-    with np.errstate(invalid="ignore", divide="ignore"):
-        covariance = count * both - first * first.T
-        variance = first * (count - first)
-        return covariance / np.sqrt(variance * variance.T)
+    return phi(both, count, first)
 
 
 def _mean_landmarks(statistics: Mapping[str, SplitStatistics]) -> np.ndarray:

@@ -5,26 +5,55 @@
 `landmark_scheme` is one.
 """
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 
-from tfac.data.records import RecordsInfo
-from tfac.data_report.statistics import SplitStatistics
 from tfac.errors import DataError
 from tfac.files import whole_file
+from tfac.landmarks import LandmarkScheme
 
 _LABEL = "labels/"
 _SIDES = ("image/height", "image/width")
 _SLACK = 0.95  # of the annotated share
 
 
-def create_schema(
-    info: RecordsInfo, statistics: Mapping[str, SplitStatistics]
-) -> schema_pb2.Schema:
+class Described(Protocol):
+    """A data set: `RecordsInfo` or `DataSetSummary`."""
+
+    attributes: tuple[str, ...]
+    landmark_scheme: LandmarkScheme
+
+
+class Counted(Protocol):
+    """A split: `SplitStatistics` or `SplitSummary`."""
+
+    num_pictures: int
+    annotated_counts: np.ndarray  # [A]
+    size_range: tuple[tuple[int, int], tuple[int, int]]
+
+
+@dataclasses.dataclass(frozen=True)
+class SchemaAnomaly:
+    """What is not as the schema says.
+
+    Attributes:
+        feature: which feature, by its name in the schema.
+        kind: tensorflow-metadata's name of such, of `AnomalyInfo.Type`.
+        message: a sentence.
+    """
+
+    feature: str
+    kind: str
+    message: str
+
+
+def create_schema(info: Described, statistics: Mapping[str, Counted]) -> schema_pb2.Schema:
     """Returns the schema that the data set fits."""
     schema = schema_pb2.Schema()
     annotated = _annotated_shares(statistics)
@@ -47,41 +76,60 @@ def create_schema(
 
 
 def find_anomalies(
-    schema: schema_pb2.Schema, info: RecordsInfo, statistics: Mapping[str, SplitStatistics]
-) -> list[str]:
-    """Returns what of the data set is not as the schema says, a sentence each."""
+    schema: schema_pb2.Schema, info: Described, statistics: Mapping[str, Counted]
+) -> list[SchemaAnomaly]:
+    """Returns what of the data set is not as the schema says."""
     features = {feature.name: feature for feature in schema.feature}
+    return [
+        *_attribute_anomalies(features, info, statistics),
+        *_size_anomalies(features, statistics),
+        *_landmark_anomalies(features, info),
+    ]
+
+
+def _attribute_anomalies(features, info, statistics) -> list[SchemaAnomaly]:
     anomalies = []
     expected = [name.removeprefix(_LABEL) for name in features if name.startswith(_LABEL)]
-    anomalies += [
-        f"attribute {name}: expected, but it is missing"
-        for name in expected
-        if name not in info.attributes
-    ]
+    for name in expected:
+        if name not in info.attributes:
+            message = f"attribute {name}: expected, but it is missing"
+            anomalies.append(SchemaAnomaly(_LABEL + name, "SCHEMA_MISSING_COLUMN", message))
     for name, share in zip(info.attributes, _annotated_shares(statistics), strict=True):
         if name not in expected:
-            anomalies.append(f"attribute {name}: not expected, but it is there")
+            message = f"attribute {name}: not expected, but it is there"
+            anomalies.append(SchemaAnomaly(_LABEL + name, "SCHEMA_NEW_COLUMN", message))
         elif share < features[_LABEL + name].presence.min_fraction:
-            least = features[_LABEL + name].presence.min_fraction
-            anomalies.append(
-                f"attribute {name}: expected to be annotated in {least:.1%} of the pictures or "
-                f"more. Received: {share:.1%}"
+            message = (
+                f"attribute {name}: expected to be annotated in "
+                f"{features[_LABEL + name].presence.min_fraction:.1%} of the pictures or more. "
+                f"Received: {share:.1%}"
             )
+            kind = "FEATURE_TYPE_LOW_FRACTION_PRESENT" if share else "FEATURE_TYPE_NOT_PRESENT"
+            anomalies.append(SchemaAnomaly(_LABEL + name, kind, message))
+    return anomalies
+
+
+def _size_anomalies(features, statistics) -> list[SchemaAnomaly]:
+    anomalies = []
     for side, (lowest, highest) in zip(_SIDES, _size_ranges(statistics), strict=True):
         domain = features[side].int_domain if side in features else None
         if domain and not domain.min <= lowest <= highest <= domain.max:
-            anomalies.append(
+            message = (
                 f"{side}: expected {domain.min} to {domain.max} pixels. "
                 f"Received: {lowest} to {highest}"
             )
-    schemes = (
-        features["landmark_scheme"].string_domain.value if "landmark_scheme" in features else ()
-    )
-    if schemes and info.landmark_scheme.name not in schemes:
-        anomalies.append(
-            f"landmark_scheme: expected {', '.join(schemes)}. Received: {info.landmark_scheme.name}"
-        )
+            kind = "INT_TYPE_SMALL_INT" if lowest < domain.min else "INT_TYPE_BIG_INT"
+            anomalies.append(SchemaAnomaly(side, kind, message))
     return anomalies
+
+
+def _landmark_anomalies(features, info) -> list[SchemaAnomaly]:
+    name = "landmark_scheme"
+    schemes = features[name].string_domain.value if name in features else ()
+    if not schemes or info.landmark_scheme.name in schemes:
+        return []
+    message = f"{name}: expected {', '.join(schemes)}. Received: {info.landmark_scheme.name}"
+    return [SchemaAnomaly(name, "ENUM_TYPE_UNEXPECTED_STRING_VALUES", message)]
 
 
 def write_schema(schema: schema_pb2.Schema, path: Path) -> None:
@@ -102,11 +150,11 @@ def read_schema(path: Path) -> schema_pb2.Schema:
         raise DataError(f"{path}: expected a schema as text. {error}") from error
 
 
-def _annotated_shares(statistics: Mapping[str, SplitStatistics]) -> np.ndarray:
-    mask = [split.label_mask for split in statistics.values()]
-    return np.concatenate(mask).mean(axis=0)  # [A]
+def _annotated_shares(statistics: Mapping[str, Counted]) -> np.ndarray:
+    annotated = sum(split.annotated_counts for split in statistics.values())
+    return annotated / sum(split.num_pictures for split in statistics.values())  # [A]
 
 
-def _size_ranges(statistics: Mapping[str, SplitStatistics]) -> list[tuple[int, int]]:
-    sizes = np.concatenate([split.sizes for split in statistics.values()])
-    return [(int(side.min()), int(side.max())) for side in sizes.T]
+def _size_ranges(statistics: Mapping[str, Counted]) -> list[tuple[int, int]]:
+    ranges = np.array([split.size_range for split in statistics.values()])  # [S, 2, 2]
+    return [(int(side[:, 0].min()), int(side[:, 1].max())) for side in ranges.swapaxes(0, 1)]

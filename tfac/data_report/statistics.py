@@ -43,6 +43,21 @@ class SplitStatistics:
     contrasts: np.ndarray
     num_bytes: int
 
+    @property
+    def num_pictures(self) -> int:
+        """How many pictures there are."""
+        return len(self.keys)
+
+    @property
+    def annotated_counts(self) -> np.ndarray:
+        """int64 [A], pictures where each attribute is annotated."""
+        return self.label_mask.sum(axis=0)
+
+    @property
+    def size_range(self) -> tuple[tuple[int, int], tuple[int, int]]:
+        """The lowest and the highest height, and width, pixels."""
+        return tuple((int(side.min()), int(side.max())) for side in self.sizes.T)
+
 
 def read_statistics(info: RecordsInfo, split: str) -> SplitStatistics:
     """Reads a split once, with a progress bar.
