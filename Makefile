@@ -6,6 +6,8 @@ INSTALLED := $(VENV)/.installed
 
 EXPERIMENTS ?= dmm_table1,dmm_table2,dmm_table3,mgg_table1,mgg_table2,mgg_table3,lga_table
 SEEDS ?= 1
+# A process takes up to 6 GB of memory.
+PROCESSES ?= -n auto --maxprocesses=4
 SYNTHETIC := runs/synthetic
 
 .PHONY: demo experiments test lint quick clean
@@ -24,10 +26,10 @@ experiments: $(INSTALLED)
 	  --seeds=$(SEEDS) --data_dir=$(SYNTHETIC)/data --output_dir=$(SYNTHETIC)
 
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PROCESSES)
 
 quick: $(INSTALLED)
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest $(PROCESSES) -m "not slow"
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
