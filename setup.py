@@ -38,7 +38,10 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11",
     packages=find_packages(include=["tfac", "tfac.*", "pipelines", "pipelines.*"]),
-    package_data={"tfac.serving.page": ["static/*"]},
+    package_data={
+        "pipelines": ["built_in_configs/*.json"],
+        "tfac.serving.page": ["static/*"],
+    },
     install_requires=[
         # Versions whose file formats or private behaviour the code relies on are held to one minor
         # release; the rest start at the first release with numpy 2 wheels.
@@ -68,7 +71,13 @@ setup(
     extras_require={
         "beam": ["apache-beam>=2.77,<2.78"],
         "tfma": ["tensorflow-model-analysis>=0.52,<0.53"],
-        "pipeline": ["kfp>=2.17,<3"],
+        "pipeline": [
+            "keras-tuner>=1.4.7",
+            "kfp>=2.17,<3",
+            "kfp-kubernetes>=2.17,<3",
+            "protobuf>=6.31,<7",  # which kfp asks for; said here, or pip searches long
+            "sqlalchemy>=2",
+        ],
         "serving": SERVING,
         "formats": FORMATS,
         "dev": [

@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from tests.serving.server.broken_pictures import broken_picture, whole_picture
 from tfac.data.preprocessing import resize_picture
 from tfac.errors import DataError
 from tfac.predictor import Prediction, Predictor
@@ -171,3 +172,25 @@ def test_export_that_is_cut_off_is_refused(tiny_export, tmp_path):
 def test_batch_size_below_one_is_refused(tiny_export):
     with pytest.raises(DataError, match="batch_size: expected 1 or more"):
         Predictor(tiny_export, batch_size=0)
+
+
+@pytest.mark.slow
+def test_mutated_pictures_are_refused_by_name_or_answered(predictor, tmp_path):
+    random = np.random.default_rng(0)
+    good = whole_picture(random)
+    expected = predictor([good])[0].scores
+    refused = 0
+    for number in range(300):
+        picture = broken_picture(random)
+        path = tmp_path / f"{number}.jpg"
+        path.write_bytes(picture.encoded)
+        try:
+            predictor([path])
+        except DataError as error:
+            refused += 1
+            assert str(path) in str(error), picture.kind
+        else:
+            assert picture.decodes is not False, picture.kind
+        if number % 50 == 0:
+            assert predictor([good])[0].scores == expected
+    assert refused > 100

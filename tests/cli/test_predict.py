@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from tests.serving.served import serve_program
+from tests.serving.server.broken_pictures import broken_picture
 
 pytestmark = pytest.mark.slow  # each runs a program
 
@@ -158,3 +159,18 @@ def test_programs_end_with_what_the_server_says(addresses, photos):
     done = predict(f"--server={addresses['rest']}", "--model=absent", photos / "a.png")
     assert done.returncode == 1 and done.stderr.count("\n") == 1
     assert done.stderr.startswith(f"error: {addresses['rest']}, model absent: ")
+
+
+def test_mutated_photos_are_named_or_answered_and_end_nothing(tiny_export, tmp_path):
+    random = np.random.default_rng(1)
+    for number in range(150):
+        (tmp_path / f"{number:03d}.jpg").write_bytes(broken_picture(random).encoded)
+    done = predict(f"--saved_model={tiny_export}", "--aligned", "--format=json", tmp_path)
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert len(lines) == 150
+    for line in lines:
+        if "error" in line:
+            assert line["photo"] in line["error"] and line["error"] in done.stderr
+        else:
+            assert line["faces"]
