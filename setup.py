@@ -73,8 +73,7 @@ setup(
         "tfma": ["tensorflow-model-analysis>=0.52,<0.53"],
         "pipeline": [
             "keras-tuner>=1.4.7",
-            "kfp>=2.17,<3",
-            "kfp-kubernetes>=2.17,<3",
+            "kfp[kubernetes]==2.17.0",  # 2.17.3 asks for packages not yet there
             "protobuf>=6.31,<7",  # which kfp asks for; said here, or pip searches long
             "sqlalchemy>=2",
         ],

@@ -26,9 +26,7 @@ pytestmark = pytest.mark.slow
 def served(tiny_trained, tmp_path_factory):
     """A folder with models/dmm_cnn/1 and models.config, and the ports of a server of it."""
     folder = tmp_path_factory.mktemp("walk")
-    options = ExportOptions(
-        frozen=False, warmup_batch_sizes=(1,)
-    )  # two versions are loaded at once
+    options = ExportOptions(warmup_batch_sizes=(1,))
     export_saved_model(tiny_trained, folder / "models" / "dmm_cnn", options)
     configure(folder, walk()[0])
     command = [sys.executable, "-m", "tfac.cli.serve", "--port=0", "--rest_api_port=0"]

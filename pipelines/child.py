@@ -1,0 +1,22 @@
+"""Runs a module in a process that ends with its parent: ``python -m pipelines.child MODULE ...``.
+
+The parent holds the other end of this process's standard input. However the parent ends, nothing
+that it has started stays behind.
+"""
+
+import os
+import runpy
+import signal
+import sys
+import threading
+
+
+def _end_with_parent() -> None:
+    sys.stdin.read()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    del sys.argv[0]
+    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)

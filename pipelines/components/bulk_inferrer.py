@@ -1,0 +1,222 @@
+"""BulkInferrer: a model's predictions for a folder of photos, on Beam, as Parquet."""
+
+import functools
+import hashlib
+import json
+import os
+import threading
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from PIL import Image
+
+from pipelines.artifacts import InferenceResult, Input, Model, ModelBlessing, Output
+from pipelines.beam import create_workers
+from pipelines.component import Parameters, component
+from pipelines.features import BEAM_RUNNER
+from tfac.data.face_detection import FaceDetector
+from tfac.data.pictures import PHOTO_FORMATS, open_picture
+from tfac.errors import ConfigError, DataError
+from tfac.files import whole_file
+from tfac.photo_prediction import FaceCrop, FoundFace, crop_faces, predict_crops, whole_crop
+from tfac.predictor import Predictor
+
+SUMMARY_FILE = "summary.json"
+_SIDES = ("left", "top", "right", "bottom")
+_SUMMARY_KEY = b"tfac"  # of a Parquet file's metadata
+
+Part = tuple[list[str], Path]  # photos, and the file of their faces
+
+
+def photos_fingerprint(parameters: Parameters) -> str:
+    """Returns a text that changes when a photo is added, removed or replaced."""
+    folder = Path(parameters["photos"])
+    digest = hashlib.sha256()
+    for name in _photo_names(folder):
+        status = (folder / name).stat()
+        digest.update(f"{name} {status.st_size} {status.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
+
+
+@component(
+    external=photos_fingerprint,
+    neutral=("batch_size", "beam_runner", "beam_options"),
+    resumable=True,
+)
+def bulk_inferrer(
+    model: Input[Model],
+    inference_result: Output[InferenceResult],
+    model_blessing: Input[ModelBlessing] | None = None,
+    *,
+    photos: str,
+    aligned: bool = False,
+    upsample: int = 1,
+    search_size: int = 1600,
+    photos_per_file: int = 256,
+    batch_size: int = 32,
+    beam_runner: str = BEAM_RUNNER,
+    beam_options: list[str] | None = None,
+) -> None:
+    """Finds the faces of photos and predicts their attributes; goes on where it was stopped.
+
+    Args:
+        model: with its saved_model/.
+        inference_result: predictions-*.parquet, a row for each face: ``photo`` (its path below the
+            folder), ``left``, ``top``, ``right`` and ``bottom`` in pixels of the photo, and for
+            each attribute ``NAME`` (is it predicted) and ``NAME_probability``. summary.json counts
+            ``photos``, ``faces`` and ``without_face``, and says why which are ``unreadable``; its
+            properties are the four numbers.
+        model_blessing: where it is given, the model has to be blessed.
+        photos: a folder; folders below it count too.
+        aligned: the photos are face crops like the training data, a face each.
+        upsample: how often a photo is doubled in size for the search.
+        search_size: longer side that larger photos are shrunk to for the search, pixels.
+        photos_per_file: photos whose faces share a file.
+        batch_size: faces to predict at once.
+        beam_runner: Beam's runner; all of its workers see the same files.
+        beam_options: the runner's options, such as "--direct_num_workers=2".
+
+    Raises:
+        ConfigError: a parameter cannot be used, or there are no photos.
+        DataError: the model cannot be loaded or is not blessed.
+    """
+    if model_blessing is not None and not model_blessing.properties.get("blessed"):
+        raise DataError(
+            f"{model.path}: expected a model that is blessed. Received: one that is not"
+        )
+    if photos_per_file < 1:
+        raise ConfigError(f"photos_per_file: expected 1 or more. Received: {photos_per_file}")
+    folder = Path(photos).resolve()
+    names = list(_photo_names(folder))
+    if not names:
+        raise ConfigError(f"photos: expected pictures in the folder {photos}. Received: none")
+    parts = _parts(names, photos_per_file, inference_result.path.resolve())
+    workers = create_workers(beam_runner, beam_options)
+    export = _export_folder(model)
+    look = functools.partial(
+        _look, folder, aligned=aligned, upsample=upsample, search_size=search_size
+    )
+    arguments = (export, batch_size, look)
+    for _ in workers.for_each(_infer, parts, *arguments, is_done=lambda part: part[1].exists()):
+        pass
+    summary = _add_up([file for _, file in parts])
+    with whole_file(inference_result.path / SUMMARY_FILE) as aside:
+        aside.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+    numbers = {**summary, "unreadable": len(summary["unreadable"])}
+    inference_result.properties |= numbers
+
+
+def _photo_names(folder: Path) -> Iterator[str]:
+    """Yields the paths of the photos below a folder, by name."""
+    formats = Image.registered_extensions()
+    for parent, folders, names in os.walk(folder):
+        folders.sort()
+        for name in sorted(names):
+            if formats.get(Path(name).suffix.lower()) in PHOTO_FORMATS:
+                yield Path(parent, name).relative_to(folder).as_posix()
+
+
+def _parts(names: list[str], size: int, folder: Path) -> list[Part]:
+    starts = range(0, len(names), size)
+    return [
+        (names[start : start + size], folder / f"predictions-{i:05d}-of-{len(starts):05d}.parquet")
+        for i, start in enumerate(starts)
+    ]
+
+
+def _export_folder(model: Model) -> Path:
+    found = [path for path in (model.path / "saved_model").resolve().glob("*") if path.is_dir()]
+    if len(found) != 1:
+        raise DataError(
+            f"{model.path / 'saved_model'}: expected the folder of one model. "
+            f"Received: {', '.join(path.name for path in found) or 'none'}"
+        )
+    return found[0]
+
+
+_of_thread = threading.local()  # dlib's detector is not safe to share
+
+
+def _look(
+    folder: Path, name: str, *, aligned: bool, upsample: int, search_size: int
+) -> list[FaceCrop]:
+    """Returns the faces of a photo.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    picture = open_picture(folder / name)
+    if aligned:
+        return [whole_crop(picture)]
+    if getattr(_of_thread, "upsample", None) != upsample:
+        _of_thread.detector, _of_thread.upsample = FaceDetector(upsample), upsample
+    return crop_faces(picture, _of_thread.detector, search_size)
+
+
+@functools.lru_cache(maxsize=1)
+def _predictor(export: Path, batch_size: int) -> Predictor:
+    return Predictor(export, batch_size)
+
+
+def _infer(part: Part, export: Path, batch_size: int, look) -> None:
+    """Writes the file of some photos unless it is there; a worker may be given one twice."""
+    names, file = part
+    if file.exists():
+        return
+    predictor = _predictor(export, batch_size)
+    unreadable: dict[str, str] = {}
+
+    def crops() -> Iterator[tuple[str, list[FaceCrop]]]:
+        for name in names:
+            try:
+                yield name, look(name)
+            except DataError as error:
+                unreadable[name] = str(error)
+
+    rows, without_face = [], 0
+    for name, faces in predict_crops(crops(), predictor):
+        rows += [_row(name, face) for face in faces]
+        without_face += not faces
+    summary = {
+        "photos": len(names),
+        "faces": len(rows),
+        "without_face": without_face,
+        "unreadable": unreadable,
+    }
+    schema = _schema(predictor).with_metadata({_SUMMARY_KEY: json.dumps(summary)})
+    with whole_file(file) as aside:
+        pq.write_table(pa.Table.from_pylist(rows, schema), aside)
+
+
+def _row(name: str, face: FoundFace) -> dict[str, Any]:
+    probabilities = face.prediction.probabilities
+    return {
+        "photo": name,
+        **dict(zip(_SIDES, face.rectangle, strict=True)),
+        **face.prediction.predictions,
+        **{f"{attribute}_probability": value for attribute, value in probabilities.items()},
+    }
+
+
+def _schema(predictor: Predictor) -> pa.Schema:
+    attributes = predictor.attributes
+    return pa.schema(
+        [
+            ("photo", pa.string()),
+            *((side, pa.int32()) for side in _SIDES),
+            *((name, pa.bool_()) for name in attributes),
+            *((f"{name}_probability", pa.float32()) for name in attributes),
+        ]
+    )
+
+
+def _add_up(files: list[Path]) -> dict[str, Any]:
+    summaries: list[Mapping[str, Any]] = [
+        json.loads(pq.read_schema(file).metadata[_SUMMARY_KEY]) for file in files
+    ]
+    summed = {name: sum(s[name] for s in summaries) for name in ("photos", "faces", "without_face")}
+    unreadable = {name: why for s in summaries for name, why in s["unreadable"].items()}
+    return {**summed, "unreadable": unreadable}

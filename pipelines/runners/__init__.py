@@ -1,0 +1,1 @@
+"""Who runs a pipeline: this machine, or Kubeflow."""

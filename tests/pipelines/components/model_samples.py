@@ -1,0 +1,30 @@
+"""Artifacts for the tests of the model components."""
+
+import shutil
+from pathlib import Path
+
+from pipelines.artifacts import ExampleAnomalies, Model, TransformGraph
+
+# The smallest training that tfac has; a ResNet18 sees 32x32 pixels.
+TINY_OPTIONS = {
+    "backbone": "resnet18",
+    "epochs": 1,
+    "batch_size": 8,
+    "updates_per_epoch": 1,
+}
+
+
+def model_of(export: Path, folder: Path, name: str = "tiny") -> Model:
+    """A model whose export is a copy of `export`."""
+    shutil.copytree(export, folder / "saved_model" / name / "1")
+    return Model(folder, {"name": name})
+
+
+def no_anomalies(folder: Path) -> ExampleAnomalies:
+    """What ExampleValidator says of good examples."""
+    return ExampleAnomalies(folder, {"blocking": False, "found": []})
+
+
+def tiny_graph(folder: Path) -> TransformGraph:
+    """A transform graph to 32x32 pixels, as far as training looks at it."""
+    return TransformGraph(folder, {"image_size": [32, 32]})

@@ -1,0 +1,42 @@
+import pytest
+from model_samples import model_of
+
+pytest.importorskip("tensorflow_serving")
+
+from pipelines.artifacts import InfraBlessing
+from pipelines.components.infra_validator import infra_validator
+
+pytestmark = pytest.mark.slow  # starts processes that load TensorFlow
+
+
+def validate(model, folder) -> InfraBlessing:
+    blessing = InfraBlessing(folder)
+    folder.mkdir()
+    infra_validator(model, blessing)
+    return blessing
+
+
+def test_export_that_answers_is_blessed(tiny_export, tmp_path):
+    blessing = validate(model_of(tiny_export, tmp_path / "model"), tmp_path / "b")
+    assert blessing.properties["reasons"] == []
+    assert blessing.properties["blessed"] and blessing.properties["requests"] >= 6
+    assert [path.name for path in blessing.path.iterdir()] == ["INFRA_BLESSED"]
+
+
+def test_broken_export_is_not_blessed_and_says_why(tiny_export, tmp_path):
+    model = model_of(tiny_export, tmp_path / "model")
+    (data,) = model.path.glob("saved_model/tiny/1/variables/variables.data*")
+    data.write_bytes(data.read_bytes()[:1000])
+    blessing = validate(model, tmp_path / "b")
+    assert blessing.properties["blessed"] is False
+    (reason,) = blessing.properties["reasons"]
+    assert reason.startswith("TensorFlow alone cannot use it: ")
+    assert (blessing.path / "INFRA_NOT_BLESSED").read_text() == f"{reason}\n"
+
+
+def test_export_without_warm_up_requests_is_not_blessed(tiny_export, tmp_path):
+    model = model_of(tiny_export, tmp_path / "model")
+    (requests,) = model.path.glob("saved_model/tiny/1/assets.extra/tf_serving_warmup_requests")
+    requests.unlink()
+    (reason,) = validate(model, tmp_path / "b").properties["reasons"]
+    assert reason.startswith("expected warm-up requests")

@@ -1,0 +1,123 @@
+import json
+
+import numpy as np
+import pytest
+
+pytest.importorskip("sqlalchemy")
+
+from PIL import Image
+from toy_pipeline import run_toys
+
+from pipelines.artifacts import ARTIFACT_TYPES
+from pipelines.page import write_page
+from pipelines.page_sections import SECTIONS
+from pipelines.store import ExecutionRecord, MetadataStore
+from tfac.errors import DataError
+
+
+def page_of_last_run(root) -> str:
+    with MetadataStore(f"sqlite:///{root}/metadata.sqlite") as store:
+        return write_page(store, root, store.runs()[-1].id).read_text()
+
+
+def execution(**parameters) -> ExecutionRecord:
+    return ExecutionRecord(
+        1, 1, "BulkInferrer", "complete", None, "", None, parameters, None, None, 0.0, 1.0, None
+    )
+
+
+def test_page_of_a_run_shows_states_and_reasons(toy_root):
+    run_toys(toy_root)
+    run_toys(toy_root, quality=3)
+    page = page_of_last_run(toy_root)
+    assert "3 cached, 2 complete, 1 skipped" in page
+    assert "parameter quality: 5 -&gt; 3" in page
+    assert "Evaluator.blessing says no: 3 is less than 5" in page
+    assert '<a href="../Trainer/' in page
+    assert "<script" not in page and "http" not in page.replace("http://www.w3.org", "")
+
+
+def test_page_of_a_failed_run_tells_what_was_not_run(toy_root):
+    run_toys(toy_root)
+    (toy_root.parent / "source.txt").write_text("<1>")
+    with pytest.raises(ValueError, match="invalid literal"):
+        run_toys(toy_root)
+    page = page_of_last_run(toy_root)
+    assert "4 not run" in page
+    assert "<1>" not in page and "&lt;1&gt;" in page
+
+
+def test_page_of_a_run_from_the_cache_tells_how_long_it_took_once(toy_root):
+    run_toys(toy_root, pause=0.2)
+    run_toys(toy_root, pause=0.2)
+    assert "s once)" in page_of_last_run(toy_root)
+
+
+def test_sections_are_of_artifacts_that_there_are():
+    assert set(SECTIONS) <= set(ARTIFACT_TYPES)
+
+
+def test_statistics_show_frequencies(tmp_path):
+    counts = np.array([[10, 10], [10, 10]])
+    split = {
+        "num_pictures": 10,
+        "num_bytes": 2_500_000,
+        "annotated": counts.tolist(),
+        "shown": [[4, 4], [1, 1]],
+        "with_landmarks": 9,
+        "values": {
+            "image/height": {"lowest": 64, "highest": 64},
+            "image/width": {"lowest": 48, "highest": 64},
+            "image/brightness": {"total": 1270},
+        },
+    }
+    content = {"attributes": ["Smiling", "Wearing_Hat"], "splits": {"train": split}}
+    (tmp_path / "statistics.json").write_text(json.dumps(content))
+    html = SECTIONS["ExampleStatistics"](tmp_path, {}, execution())
+    for text in ("2.5", "48 to 64", "127", "90.0%", "Wearing Hat", "<svg"):
+        assert text in html
+
+
+def test_anomalies_say_whether_they_block(tmp_path):
+    show = SECTIONS["ExampleAnomalies"]
+    assert "None" in show(tmp_path, {"found": [], "blocking": False}, execution())
+    html = show(tmp_path, {"found": ["a <new> column"], "blocking": True}, execution())
+    assert "Nothing may be trained" in html and "a &lt;new&gt; column" in html
+
+
+def test_predictions_show_faces_and_their_surest_attributes(tmp_path):
+    pa = pytest.importorskip("pyarrow")
+    import pyarrow.parquet as pq
+
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    Image.new("RGB", (64, 64), "red").save(photos / "a.png")
+    rows = {
+        "photo": ["a.png", "gone.png"],
+        "left": [0, 0],
+        "top": [0, 0],
+        "right": [32, 32],
+        "bottom": [32, 32],
+        "Smiling": [True, False],
+        "Smiling_probability": [0.9, 0.2],
+        "Bald": [False, True],
+        "Bald_probability": [0.1, 0.7],
+    }
+    pq.write_table(pa.table(rows), tmp_path / "predictions-00000-of-00001.parquet")
+    html = SECTIONS["InferenceResult"](
+        tmp_path, {"photos": 2, "faces": 2, "without_face": 0}, execution(photos=str(photos))
+    )
+    assert html.count("data:image/jpeg;base64,") == 1  # the other photo is no longer there
+    assert html.count("Smiling") == 1 and html.count("Bald") == 1
+    assert "0 without face" in html
+
+
+def test_section_that_cannot_be_shown_does_not_fail_the_page(toy_root):
+    run_toys(toy_root)  # its statistics have no statistics.json
+    assert "cannot be shown: FileNotFoundError" in page_of_last_run(toy_root)
+
+
+def test_page_of_no_run_is_refused(toy_root):
+    with MetadataStore(f"sqlite:///{toy_root}/metadata.sqlite") as store:
+        with pytest.raises(DataError, match="run 7"):
+            write_page(store, toy_root, 7)
