@@ -1,1 +1,4 @@
-"""The TFX-style pipeline: not written yet; see CHANGELOG.md."""
+"""The TFX-style pipeline: from pictures to a blessed, pushed model.
+
+``python -m pipelines.run --config=synthetic`` runs it here; `pipelines.pipeline` is its graph.
+"""
