@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 EXPERIMENTS ?= dmm_table1,dmm_table2,dmm_table3,mgg_table1,mgg_table2,mgg_table3,lga_table
 SEEDS ?= 1
 # A process takes up to 6 GB of memory.
-PROCESSES ?= -n auto --maxprocesses=4
+PROCESSES ?= -n logical --maxprocesses=4
 SYNTHETIC := runs/synthetic
 
 .PHONY: demo experiments test lint quick clean
