@@ -59,7 +59,7 @@ setup(
         "tensorflow-metadata>=1.16",
         "h5py>=3.12",
         "scipy>=1.14",
-        "absl-py>=2.1",
+        "absl-py>=1.4",
         "opencv-python-headless>=4.11",
         "pillow>=11",
         "matplotlib>=3.9",
@@ -73,7 +73,7 @@ setup(
         "tfma": ["tensorflow-model-analysis>=0.52,<0.53"],
         "pipeline": [
             "keras-tuner>=1.4.7",
-            "kfp[kubernetes]==2.17.0",  # 2.17.3 asks for packages not yet there
+            "kfp[kubernetes]>=2.17,<2.18",
             "protobuf>=6.31,<7",  # which kfp asks for; said here, or pip searches long
             "sqlalchemy>=2",
         ],
