@@ -5,6 +5,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -187,11 +188,7 @@ def _read_metadata(path: Path) -> dict:
     file = path / "assets.extra" / "tfac.json"
     try:
         metadata = json.loads(file.read_text("utf-8"))
-        attributes, cuts = metadata["attributes"], metadata["threshold_probabilities"]
-        understood = len(attributes) == len(cuts) and all(
-            isinstance(name, str) and isinstance(cut, float)
-            for name, cut in zip(attributes, cuts, strict=True)
-        )
+        understood = has_a_threshold_each(metadata)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(
             f"expected an export of tfac with {file}. Received: {error!r}. "
@@ -200,6 +197,19 @@ def _read_metadata(path: Path) -> dict:
     if not understood:
         raise DataError(f"{file}: expected as many threshold_probabilities as attributes")
     return metadata
+
+
+def has_a_threshold_each(metadata: Mapping[str, Any]) -> bool:
+    """Returns whether the contents of ``tfac.json`` have a threshold for each attribute.
+
+    Raises:
+        KeyError, TypeError: they are something else altogether.
+    """
+    attributes, cuts = metadata["attributes"], metadata["threshold_probabilities"]
+    return len(attributes) == len(cuts) and all(
+        isinstance(name, str) and isinstance(cut, float)
+        for name, cut in zip(attributes, cuts, strict=True)
+    )
 
 
 def _checked(picture: Picture, position: int) -> Picture:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tfac.errors import ServingError
-from tfac.predictor import Prediction
+from tfac.predictor import Prediction, has_a_threshold_each
 from tfac.serving.client_requests import Answer, Server
 
 
@@ -108,11 +108,7 @@ def read_metadata(answer: Answer, server: Server) -> dict[str, Any]:
     try:
         (value,) = answer.outputs.values()
         metadata = json.loads(value.item())
-        attributes, cuts = metadata["attributes"], metadata["threshold_probabilities"]
-        understood = len(attributes) == len(cuts) and all(
-            isinstance(name, str) and isinstance(cut, float)
-            for name, cut in zip(attributes, cuts, strict=True)
-        )
+        understood = has_a_threshold_each(metadata)
         if metadata.get("explain") is not None:
             explain = metadata["explain"]
             understood &= {"levels", "groups", "affinity"} <= set(explain)
