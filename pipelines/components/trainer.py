@@ -76,7 +76,7 @@ def trainer(
     from tfac.training.workdir import load_trained_model
 
     workdir, folder = model.path / WORKDIR, model.path / SAVED_MODEL
-    run_training(config, examples.path, workdir, show_progress=False)
+    run_training(config, examples.path, workdir)
     shutil.rmtree(folder, ignore_errors=True)  # an export that was stopped
     trained = load_trained_model(workdir)
     export_saved_model(trained, folder / model_name, ExportOptions(folded=folded))

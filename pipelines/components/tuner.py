@@ -196,7 +196,7 @@ def _train(config, values: Mapping[str, Any], data_dir: Path, folder: Path) -> f
     if score_file.exists():
         return json.loads(score_file.read_text(encoding="utf-8"))
     config = dataclasses.replace(config, **values)
-    run_training(config, data_dir, folder, show_progress=False)
+    run_training(config, data_dir, folder)
     model, info = scoring_model(load_trained_model(folder), str(folder)), read_info(data_dir)
     split, size = config.validation_split, config.image_size
     dataset = evaluation_dataset(info, split, image_size=size, batch_size=config.batch_size)
