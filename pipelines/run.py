@@ -14,13 +14,19 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from absl import flags
 
+from pipelines.artifacts import PushedModel
 from pipelines.configs import PipelineConfig, read_config
 from tfac.cli import import_tensorflow_quietly, run_program
 from tfac.errors import ConfigError
 from tfac.training.interruption import Interrupted
+
+if TYPE_CHECKING:
+    from pipelines.runners.local import RunResult
+    from pipelines.store import MetadataStore
 
 FLAGS = flags.FLAGS
 
@@ -98,11 +104,19 @@ def run_locally(config: PipelineConfig, *, isolate: bool = False) -> None:
         finally:
             for page in pages:
                 print(f"page of the run: {page}")
+        pushed = _find_pushed(store, result)
     cached = sum(state == CACHED for state in result.states.values())
     print(
         f"run {result.run_id}: {len(pipeline.nodes)} components in "
         f"{time.monotonic() - started:.0f} s, {cached} of them from the cache"
     )
+    if pushed is None:
+        print("no model was pushed; the page says why")
+    else:
+        print(
+            f"pushed {pushed}\nnext: python -m pipelines.lineage {pushed}\n"
+            f"      tfac-serve --saved_model={pushed.parent} --page"
+        )
 
 
 def compile_for_kubeflow(config: PipelineConfig, output: Path, options: Path | None) -> None:
@@ -120,6 +134,15 @@ def compile_for_kubeflow(config: PipelineConfig, output: Path, options: Path | N
     pipeline = create_pipeline(config)
     compile_pipeline(pipeline, output, options and read_options(options))
     print(f"wrote {output}: {len(pipeline.nodes)} components")
+
+
+def _find_pushed(store: "MetadataStore", result: "RunResult") -> Path | None:
+    """Returns the folder of the version that a run has pushed, or found pushed already."""
+    for execution in result.executions:
+        for output in store.outputs(execution.id).values():
+            if output.type == PushedModel.__name__:
+                return Path(output.properties["destination"], str(output.properties["version"]))
+    return None
 
 
 def _exit(signal_number: int, frame) -> None:

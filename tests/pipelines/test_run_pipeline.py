@@ -53,6 +53,7 @@ def test_run_says_what_it_did_and_where_to_look(config, capsys):
     assert "6 of them from the cache" in output
     assert Path(config.root, "runs", "2.html").is_file()
     assert f"page of the run: {config.root}/runs/2.html" in output
+    assert output.count("next: python -m pipelines.lineage ") == 2
 
 
 def test_failed_run_has_its_page(config, toy_root, capsys):
