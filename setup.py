@@ -94,6 +94,7 @@ setup(
             "kubernetes-validate",
             "playwright>=1.50",
             "psutil>=6",
+            "psycopg[binary]>=3.2",
             "pytest>=8",
             "pytest-xdist>=3.6",
             "pyyaml>=6",

@@ -2,6 +2,8 @@ import pytest
 
 pytest.importorskip("sqlalchemy")
 
+import sqlalchemy as sa
+
 from pipelines.store import COMPLETE, FAILED, KILLED, RUNNING, MetadataStore
 from tfac.errors import ConfigError, DataError
 
@@ -15,10 +17,23 @@ EXAMPLES = {
 }
 
 
-@pytest.fixture
-def store(tmp_path):
-    with MetadataStore(f"sqlite:///{tmp_path}/below/metadata.sqlite") as store:
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store(request, tmp_path):
+    if request.param == "postgresql":
+        url = request.getfixturevalue("postgresql_url")
+        _empty(url)
+    else:
+        url = f"sqlite:///{tmp_path}/below/metadata.sqlite"
+    with MetadataStore(url) as store:
         yield store
+
+
+def _empty(url: str) -> None:
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(sa.text("DROP SCHEMA public CASCADE"))
+        connection.execute(sa.text("CREATE SCHEMA public"))
+    engine.dispose()
 
 
 def begin(store, run_id, component="ExampleGen", key="k", inputs=None, **parameters) -> int:

@@ -183,14 +183,16 @@ def _take(values, *names):
     return {name: values[name] for name in names}
 
 
-def run_toys(root: Path, *, isolate: bool = False, report=lambda line: None, **values) -> dict:
+def run_toys(
+    root: Path, *, isolate: bool = False, report=lambda line: None, url: str = "", **values
+) -> dict:
     """Runs the toy pipeline on the numbers in `<root>/../source.txt`; returns its states."""
     values = {
         "source": str(root.parent / "source.txt"),
         "destination": str(root.parent / "served"),
         **values,
     }
-    store = MetadataStore(f"sqlite:///{root}/metadata.sqlite")
+    store = MetadataStore(url or f"sqlite:///{root}/metadata.sqlite")
     runner = LocalRunner(root, store, isolate=isolate, report=report)
     try:
         return runner.run(create_toy_pipeline(**values), values).states

@@ -70,6 +70,13 @@ def test_second_run_takes_all_from_the_cache_and_says_why(root):
     assert run_toys(root) == CACHED  # from executions that ran, not from those of the cache
 
 
+def test_records_on_a_server(root, postgresql_url):
+    assert run_toys(root, url=postgresql_url) == DONE
+    assert run_toys(root, url=postgresql_url, quality=6)["Pusher"] == "complete"
+    assert run_toys(root, url=postgresql_url, quality=6) == CACHED
+    assert not (root / "metadata.sqlite").exists()
+
+
 def test_changed_parameter_runs_what_follows_from_it_alone(root):
     run_toys(root)
     assert run_toys(root, quality=6) == {
