@@ -42,6 +42,7 @@ from tfac import errors
 from tfac.training.interruption import Interrupted
 
 _ASIDE = ".running-"
+_SAID_REASONS = 3  # of a refusal, where it is told that components are skipped
 _KEY_LENGTH = 16  # digits of a cache key that name a folder aside
 
 
@@ -300,7 +301,9 @@ def _reason_to_skip(node: Node, inputs: Mapping[str, ArtifactRecord]) -> str | N
         verdict = inputs[name].properties if name in inputs else {}
         if not verdict.get("blessed"):
             reasons = verdict.get("reasons") or ["no reason given"]
-            return f"{node.inputs[name]} says no: {'; '.join(reasons)}"
+            more = len(reasons) - _SAID_REASONS
+            said = [*reasons[:_SAID_REASONS], *([f"and {more} more"] if more > 0 else [])]
+            return f"{node.inputs[name]} says no: {'; '.join(said)}"
     return None
 
 

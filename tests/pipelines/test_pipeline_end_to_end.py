@@ -25,6 +25,7 @@ ROOT = Path(__file__).resolve().parents[2]
 CONFIG = {
     "name": "tiny",
     "training": {
+        "experiment": "baseline",
         "protocol": "demo",
         "image_size": [32, 32],
         "options": {"epochs": 1, "batch_size": 32},
