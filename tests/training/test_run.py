@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tfac.data.pipeline import evaluation_dataset
 from tfac.errors import ConfigError, DataError, TrainingError
 from tfac.training.config import TrainConfig
 from tfac.training.interruption import Interrupted
@@ -458,3 +459,23 @@ def test_fine_tuning_another_network_is_refused_naming_what_differs(tiny_records
     missing = dataclasses.replace(CONFIG, initial_workdir=str(tmp_path / "nowhere"))
     with pytest.raises(DataError, match="nowhere.*missing"):
         run(tiny_records, tmp_path / "second", missing)
+
+
+def test_validation_batches_and_their_cache_leave_the_run_as_it_is(
+    tiny_records, tmp_path, monkeypatch
+):
+    asked = []
+
+    def noted(*arguments, batch_size, cache, **options):
+        asked.append((batch_size, cache))
+        return evaluation_dataset(*arguments, batch_size=batch_size, cache=cache, **options)
+
+    monkeypatch.setattr("tfac.training.run.evaluation_dataset", noted)
+    config = dataclasses.replace(CONFIG, epochs=2)
+    together = run(tiny_records, tmp_path / "together", config)
+    monkeypatch.setattr("tfac.training.run._VALIDATION_PIXELS", 0)
+    monkeypatch.setattr("tfac.training.run._VALIDATION_CACHE_BYTES", 12 * 16 * 16 * 3 - 1)
+    apart = run(tiny_records, tmp_path / "apart", config)
+    assert asked == [(4096, "memory"), (8, "none")]
+    for a, b in zip(contents(together), contents(apart), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)

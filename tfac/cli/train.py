@@ -71,12 +71,15 @@ def main(argv: Sequence[str]) -> int:
     import_tensorflow_quietly()
 
     from tfac.training.curves import draw_curves
+    from tfac.training.devices import is_chief
     from tfac.training.interruption import Interrupted
     from tfac.training.run import run_training
 
     workdir = _WORKDIR.value
     try:
         run_training(config, _DATA_DIR.value, workdir)
+        if not is_chief(config):
+            return 0
         draw_curves(f"{workdir}/tensorboard", f"{workdir}/curves.png")
     except Interrupted as interrupted:
         print(

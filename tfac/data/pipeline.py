@@ -54,6 +54,10 @@ _READ_ERRORS = (
 
 _SHUFFLE_STREAM, _AUGMENT_STREAM = 0, 1
 
+# For functions that tf.data traces. They have no Python branch on a tensor, and AutoGraph takes
+# longer to find that out than TensorFlow takes to trace them.
+_as_it_is = tf.autograph.experimental.do_not_convert
+
 
 def train_dataset(
     info: RecordsInfo,
@@ -108,6 +112,7 @@ def train_dataset(
     steps_per_epoch = num_records // batch_size
     first_epoch, steps_done = divmod(start_step, steps_per_epoch)
 
+    @_as_it_is
     def epoch_batches(epoch: tf.Tensor) -> tf.data.Dataset:
         # `shuffle` mixes the process-wide seed into its own; here it must not matter. (With 0 it
         # would compare the other seed, a tensor, in Python.)
@@ -127,11 +132,14 @@ def train_dataset(
     if not cached:
         dataset = _decode(dataset, info, image_size)
 
+    @_as_it_is
     def augmented(step: tf.Tensor, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         step_seed = _stream(seed, _AUGMENT_STREAM, step)
         return augment(batch, augmentation, info.landmark_scheme, step_seed)
 
     dataset = dataset.enumerate(start_step).map(augmented, num_parallel_calls=tf.data.AUTOTUNE)
+    # Several workers would otherwise ask each other at each step whether the data set has ended.
+    dataset = dataset.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
     return dataset.prefetch(tf.data.AUTOTUNE).with_options(_options())
 
 
@@ -175,6 +183,7 @@ def serialized_records(info: RecordsInfo, split: str) -> tf.data.Dataset:
     return records.apply(tf.data.experimental.assert_cardinality(info.splits[split]))
 
 
+@_as_it_is
 def decode_records(
     info: RecordsInfo, records: tf.Tensor, image_size: tuple[int, int]
 ) -> dict[str, tf.Tensor]:

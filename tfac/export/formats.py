@@ -11,7 +11,7 @@ Below ``assets.extra/formats`` of an export:
 Each takes ``images``, uint8 [B, h, w, 3] at the trained image size, any B, and gives ``scores`` and
 ``probabilities``, float32 [B, A], and ``landmarks``, float32 [B, K, 2], of networks that have them.
 Decoding, resizing and thresholds are with the caller; `tfac.serving.engines` does them. A test-time
-flip is inside. The network computes in float32 whatever its precision was in training, with the
+flip is inside. The network is written in float32 whatever its precision was in training, with the
 batch norms folded (see `tfac.export.folding`).
 
 ONNX and LiteRT are written by `keras.Model.export`. OpenVINO's converter is called here instead:

@@ -7,7 +7,8 @@
 
 TensorFlow runs the SavedModel, with all its signatures. The others run the network out of
 ``assets.extra/formats`` (`tfac.export.formats`), and TensorFlow decodes and resizes for them, with
-the same functions as in a SavedModel; they have every signature but ``explain``.
+the same functions as in a SavedModel; they have every signature but ``explain``. ONNX Runtime
+computes in float32; OpenVINO in bfloat16 where the model was trained so and the processor can.
 """
 
 import dataclasses
@@ -210,10 +211,15 @@ def _load_onnxruntime(folder: Path, metadata: Mapping[str, Any]) -> Engine:
 def _load_openvino(folder: Path, metadata: Mapping[str, Any]) -> Engine:
     import openvino
 
-    # In float32: on some processors OpenVINO would take bfloat16 by itself.
-    options = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
-    path = _network_file(folder, "openvino/model.xml")
-    model = openvino.Core().compile_model(path, "CPU", options)
+    core = openvino.Core()
+    # As it was trained, where the processor can; else OpenVINO would choose by the processor alone.
+    can = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    half = metadata["precision"] == "mixed_bfloat16" and "BF16" in can
+    options = {
+        "INFERENCE_PRECISION_HINT": "bf16" if half else "f32",
+        "PERFORMANCE_HINT": "LATENCY",
+    }
+    model = core.compile_model(_network_file(folder, "openvino/model.xml"), "CPU", options)
     names = [output.get_any_name() for output in model.outputs]
     requests = threading.local()  # one at a time runs in each
 

@@ -68,22 +68,25 @@ class Checkpoints:
     Args:
         workdir: the run's folder; checkpoints go to its subfolder `checkpoints`.
         state: what is saved and restored.
+        writes: whether this process saves; of several workers the chief alone does.
     """
 
-    def __init__(self, workdir: Path, state: TrainingState):
+    def __init__(self, workdir: Path, state: TrainingState, writes: bool = True):
+        self._writes = writes
         parts = {field.name: getattr(state, field.name) for field in dataclasses.fields(state)}
         parts["model"] = _variables(state.model)
         self._manager = tf.train.CheckpointManager(
             tf.train.Checkpoint(**parts), str(workdir / "checkpoints"), max_to_keep=_KEPT
         )
 
-    def save(self) -> str:
-        """Saves the state and returns the checkpoint's path.
+    def save(self) -> None:
+        """Saves the state.
 
         Checkpoints are numbered by saves, not steps: writing a second one under the same name, for
         a step saved before and after its validation, would not be safe against a kill.
         """
-        return self._manager.save()
+        if self._writes:
+            self._manager.save()
 
     def restore_latest(self) -> bool:
         """Restores the newest checkpoint into the state; False if there is none.

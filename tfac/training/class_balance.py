@@ -87,9 +87,15 @@ def count_labels(info: RecordsInfo, split: str, show_progress: bool = False) -> 
 
 
 def cached_label_counts(
-    workdir: Path, info: RecordsInfo, split: str, show_progress: bool = False
+    workdir: Path,
+    info: RecordsInfo,
+    split: str,
+    show_progress: bool = False,
+    writes: bool = True,
 ) -> LabelCounts:
     """Returns the counts that `workdir` holds; counts and keeps them if it holds none of this data.
+
+    Nothing is kept unless `writes`.
 
     Raises:
         DataError: the file in the workdir cannot be read; see also `count_labels`.
@@ -105,6 +111,8 @@ def cached_label_counts(
         except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
             raise DataError(f"{path} is not what tfac-train wrote: {error}") from error
     counts = count_labels(info, split, show_progress)
+    if not writes:
+        return counts
     pairs = np.stack([counts.positives, counts.negatives], axis=1).tolist()
     labels = dict(zip(info.attributes, pairs, strict=True))
     with whole_file(path) as aside:

@@ -241,7 +241,12 @@ class TrainConfig:
         choices=("float32", "mixed_float16", "mixed_bfloat16"),
     )
     xla: bool = _option(False, "compile the training step with XLA (slower on CPU)")
-    strategy: str = _option("one_device", "where to train", choices=("one_device", "mirrored"))
+    strategy: str = _option(
+        "one_device",
+        "where to train: one_device, mirrored (several devices of this machine) or multi_worker "
+        "(every process that TF_CONFIG names, each with the same options and folders)",
+        choices=("one_device", "mirrored", "multi_worker"),
+    )
     num_devices: int = _option(
         0, "devices of the mirrored strategy, 0 for all; without GPUs, parts of the CPU", minimum=0
     )
@@ -270,10 +275,10 @@ class TrainConfig:
                 "weighting=gradnorm compares gradients at the last layer that all heads share, so "
                 f"it needs model={' or '.join(_WITH_ONE_LAST_MAP)}. Received: model={self.model}"
             )
-        if self.weighting == "gradnorm" and self.strategy == "mirrored":
+        if self.weighting == "gradnorm" and self.strategy != "one_device":
             yield (
                 "weighting=gradnorm needs the gradients of the whole batch, so it cannot go with "
-                "strategy=mirrored"
+                f"strategy={self.strategy}"
             )
         if self.attention_levels == "none" and self.model == "mgg_net":
             yield "attention_levels=none: mgg_net without group attention is model=baseline"
@@ -309,10 +314,12 @@ class TrainConfig:
             yield (
                 f"warmup_epochs={self.warmup_epochs} must be fewer than the {self.epochs} epochs"
             )
-        if self.strategy == "one_device" and self.num_devices > 1:
-            yield f"num_devices={self.num_devices} needs strategy=mirrored, not one_device"
-        if self.strategy == "mirrored" and self.xla:
-            yield "xla compiles the step of one device; it cannot go with strategy=mirrored"
+        if self.strategy != "mirrored" and self.num_devices > 1:
+            yield f"num_devices={self.num_devices} needs strategy=mirrored, not {self.strategy}"
+        if self.strategy != "one_device" and self.xla:
+            yield (
+                f"xla compiles the step of one device; it cannot go with strategy={self.strategy}"
+            )
         if self.strategy == "mirrored" and self.batch_size % max(self.num_devices, 1):
             yield (
                 f"batch_size={self.batch_size} does not divide evenly over "

@@ -3,7 +3,7 @@
 import contextlib
 import signal
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -21,10 +21,16 @@ class Interrupted(Exception):
 
 
 class Interruption:
-    """Whether the run was asked to stop, and by which signal."""
+    """Whether the run was asked to stop, and by which signal.
 
-    def __init__(self):
-        self._signal_number: int | None = None
+    Args:
+        agree: from this process's signal number, 0 for none, to that of the whole run, so that
+            several workers stop at the same step.
+    """
+
+    def __init__(self, agree: Callable[[int], int] = int):
+        self._signal_number = 0
+        self._agree = agree
 
     def request(self, signal_number: int = signal.SIGTERM) -> None:
         """Asks for a stop."""
@@ -32,8 +38,9 @@ class Interruption:
 
     def stop_if_requested(self) -> None:
         """Raises `Interrupted` if a stop was asked for."""
-        if self._signal_number is not None:
-            raise Interrupted(self._signal_number)
+        signal_number = self._agree(self._signal_number)
+        if signal_number:
+            raise Interrupted(signal_number)
 
     def watch(self, items: Iterable) -> Iterator:
         """Yields the items of a long pass; stops the pass when a stop is asked for."""
@@ -43,13 +50,13 @@ class Interruption:
 
 
 @contextlib.contextmanager
-def stop_on_signals() -> Iterator[Interruption]:
+def stop_on_signals(agree: Callable[[int], int] = int) -> Iterator[Interruption]:
     """Turns SIGINT and SIGTERM into a request to stop while the block runs.
 
     A second signal takes effect at once, as it would without the block. Outside the main thread,
-    where Python delivers no signals, nothing is changed.
+    where Python delivers no signals, nothing is changed. `agree` is that of `Interruption`.
     """
-    interruption = Interruption()
+    interruption = Interruption(agree)
     if threading.current_thread() is not threading.main_thread():
         yield interruption
         return

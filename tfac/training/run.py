@@ -1,5 +1,6 @@
 """A whole training run: from options and a prepared data set to a trained workdir."""
 
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -21,7 +22,13 @@ from tfac.training.checkpoints import (
 )
 from tfac.training.class_balance import cached_label_counts, class_weights
 from tfac.training.config import TrainConfig
-from tfac.training.devices import create_strategy
+from tfac.training.devices import (
+    create_agreement,
+    create_strategy,
+    end_with_others,
+    is_chief,
+    require_same,
+)
 from tfac.training.fused_normalization import fuse_batch_norms
 from tfac.training.interruption import Interrupted, stop_on_signals
 from tfac.training.loop import Plan, create_plan, train
@@ -40,6 +47,10 @@ from tfac.training.weighting import create_weighting
 from tfac.training.workdir import check_initial_workdir, claim_workdir, create_network
 
 _SAMPLED_PICTURES = 10  # validation pictures a step that weighting=aw looks at
+# A validation batch has about so many pixels (256 pictures of 64x64), at least a training batch's:
+# casting and reordering weights costs the same for any batch, and inference keeps few maps.
+_VALIDATION_PIXELS = 2**20
+_VALIDATION_CACHE_BYTES = 2**30  # decoded validation pictures that are kept without being asked
 
 
 def run_training(
@@ -65,24 +76,28 @@ def run_training(
     Raises:
         ConfigError: options that do not fit the data, the machine or the workdir's earlier run.
         DataError: the data set or a checkpoint is missing or damaged.
-        TrainingError: a loss became NaN or infinite.
+        TrainingError: a loss became NaN or infinite, or another worker has ended.
         Interrupted: SIGTERM or Ctrl-C, after the state was saved.
     """
     workdir = Path(workdir)
     info = read_info(data_dir)
     _require_splits(config, info)
     strategy = create_strategy(config)
+    writes = is_chief(config)
+    show_progress = show_progress and writes
     if not has_checkpoint(workdir):
         check_initial_workdir(config, info)
-    claim_workdir(workdir, config, info)
+    claim_workdir(workdir, config, info, writes)
+    require_same(strategy, "the options and the data set", (config.to_dict(), info.fingerprint))
     keras.utils.set_random_seed(config.seed)
 
     plan = create_plan(config, info.splits[config.train_split])
-    attribute_loss = _create_attribute_loss(config, info, workdir, show_progress)
+    attribute_loss = _create_attribute_loss(config, info, workdir, show_progress, writes)
     state = _create_state(config, info, plan, strategy)
-    checkpoints = Checkpoints(workdir, state)
+    checkpoints = Checkpoints(workdir, state, writes)
     if not checkpoints.restore_latest() and config.initial_workdir:
         _start_from(Path(config.initial_workdir), state)
+    require_same(strategy, "the step that workdir's checkpoint is of", int(state.step.numpy()))
     train_step = create_train_step(
         state,
         attribute_loss=attribute_loss,
@@ -93,7 +108,7 @@ def run_training(
         part_guidance=_create_part_guidance(config, info, state),
         guidance=config.guidance,
     )
-    summaries = Summaries(workdir / "tensorboard")
+    summaries = Summaries(workdir / "tensorboard" if writes else None)
     summaries.write_hyperparameters(config.to_dict())
     monitor = Monitor(
         state,
@@ -106,7 +121,11 @@ def run_training(
     )
     predict_step = create_predict_step(state.model, strategy, config.test_time_flip)
     validation_batches = strategy.experimental_distribute_dataset(_validation_dataset(config, info))
-    with stop_on_signals() as interruption, monitor.running():
+    with (
+        end_with_others(strategy),
+        stop_on_signals(create_agreement(strategy)) as interruption,
+        monitor.running(),
+    ):
 
         def validate_all() -> ValidationResult:
             batches = read_batches(validation_batches, info, config.validation_split)
@@ -144,11 +163,11 @@ def run_training(
 
 
 def _create_attribute_loss(
-    config: TrainConfig, info: RecordsInfo, workdir: Path, show_progress: bool
+    config: TrainConfig, info: RecordsInfo, workdir: Path, show_progress: bool, writes: bool
 ) -> AttributeLoss:
     weights = None
     if config.class_balance != "none":
-        counts = cached_label_counts(workdir, info, config.train_split, show_progress)
+        counts = cached_label_counts(workdir, info, config.train_split, show_progress, writes)
         weights = class_weights(counts, config.class_balance)
     return get_attribute_loss(config.attribute_loss, weights)
 
@@ -230,12 +249,19 @@ def _training_dataset(config: TrainConfig, info: RecordsInfo, start_step: int) -
 
 
 def _validation_dataset(config: TrainConfig, info: RecordsInfo) -> tf.data.Dataset:
+    pixels = math.prod(config.image_size)
+    cache = config.cache
+    if cache == "none" and 3 * pixels * info.splits[config.validation_split] <= (
+        _VALIDATION_CACHE_BYTES
+    ):
+        cache = "memory"
     dataset = evaluation_dataset(
         info,
         config.validation_split,
         image_size=config.image_size,
-        batch_size=config.batch_size,
-        cache=config.cache,
+        # A multiple, as it has to divide evenly over the devices too.
+        batch_size=config.batch_size * max(1, _VALIDATION_PIXELS // (config.batch_size * pixels)),
+        cache=cache,
     )
     return _step_features(dataset)
 

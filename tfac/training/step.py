@@ -9,6 +9,8 @@ from keras import ops
 from tfac.losses import PartGuidance, landmark_squared_error
 from tfac.models import predict
 from tfac.training.checkpoints import TrainingState
+from tfac.training.fused_update import fuse_updates
+from tfac.training.matrix_convolution import use_matrix_products
 
 # What the step reads of a batch. Strings such as the key cannot enter an XLA program.
 STEP_FEATURES = ("images", "labels", "label_mask", "landmarks", "landmarks_valid")
@@ -97,14 +99,24 @@ def create_train_step(
     """Returns a compiled function that takes a batch, updates the model and returns its losses.
 
     The losses are those of `joint_loss` for the whole batch. Every number that changes during
-    training is a variable, so the function is traced once.
+    training is a variable, so the function is traced once. The optimizer's updates and, on a CPU,
+    the model's convolutions of small maps go to faster operations from here on.
 
-    Gradients are added up over replicas before the optimizer sees them, because Keras clips, and
-    looks for overflow, replica by replica. It adds them up again, so each replica hands over its
-    share 1 / R, and the clip norm it was given is divided by R too.
+    Keras adds gradients up over replicas itself, but clips, and looks for overflow, replica by
+    replica before. Where it does either, they are added up here first; Keras adds them up again, so
+    each replica hands over its share 1 / R, and the clip norm it was given is divided by R too.
+
+    The moving statistics of batch norms are averaged over replicas after each step, so that every
+    replica has the same network.
     """
     model, optimizer, weighting = state.model, state.optimizer, state.weighting
+    fuse_updates(optimizer)
+    if not tf.config.list_physical_devices("GPU"):
+        use_matrix_products(model)
     variables = state.trainable_variables
+    several = strategy.num_replicas_in_sync > 1
+    adds_up_first = several and _looks_at_gradients(optimizer)
+    statistics = [v.value for v in model.non_trainable_variables if v.dtype.startswith("float")]
     explain = {} if part_guidance is None else {"explain": True}
 
     def replica_step(batch):
@@ -125,9 +137,13 @@ def create_train_step(
         if weighting.compares_gradients:
             loss_scale = optimizer.scale_loss(tf.ones([]))
             weighting.observe_gradients(tape, scaled_losses, losses["attributes"], loss_scale)
-        if strategy.num_replicas_in_sync > 1:
+        if adds_up_first:
             gradients = _mean_over_replicas(gradients)
         optimizer.apply(gradients, variables)
+        if several and statistics:
+            means = _mean_over_replicas([tf.identity(variable) for variable in statistics])
+            for variable, mean in zip(statistics, means, strict=True):
+                variable.assign(mean)
         return losses
 
     @tf.function(jit_compile=xla)
@@ -139,6 +155,12 @@ def create_train_step(
         }
 
     return train_step
+
+
+def _looks_at_gradients(optimizer: keras.optimizers.Optimizer) -> bool:
+    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        return True
+    return bool(optimizer.clipnorm or optimizer.global_clipnorm or optimizer.clipvalue)
 
 
 def _mean_over_replicas(gradients: list[tf.Tensor]) -> list[tf.Tensor]:

@@ -11,11 +11,14 @@ class Summaries:
     """Writes scalars, pictures and hyperparameters for TensorBoard.
 
     Args:
-        folder: where the event files go; a run that goes on adds a file.
+        folder: where the event files go; a run that goes on adds a file. None for nowhere.
     """
 
-    def __init__(self, folder: Path):
-        self._writer = tf.summary.create_file_writer(str(folder))
+    def __init__(self, folder: Path | None):
+        if folder:
+            self._writer = tf.summary.create_file_writer(str(folder))
+        else:
+            self._writer = tf.summary.create_noop_writer()
 
     def write_scalars(self, step: int, values: Mapping[str, float]) -> None:
         """Writes one scalar a tag."""

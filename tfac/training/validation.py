@@ -9,6 +9,7 @@ import tensorflow as tf
 from keras import ops
 
 from tfac.losses import landmark_squared_error
+from tfac.training.devices import create_gather
 
 _NUM_SAMPLES = 4
 
@@ -74,11 +75,7 @@ def validate(
         attribute_loss: see `tfac.losses.get_attribute_loss`.
         strategy: the one that `predict_step` runs under.
     """
-
-    def whole(value) -> np.ndarray:
-        """One array of a per-replica value."""
-        return np.concatenate([part.numpy() for part in strategy.experimental_local_results(value)])
-
+    whole = create_gather(strategy)
     gathered = {"labels": [], "label_mask": [], "scores": [], "landmarks_valid": []}
     landmark_losses = []
     samples = None

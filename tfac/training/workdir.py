@@ -224,10 +224,13 @@ def create_network(
     )
 
 
-def claim_workdir(workdir: Path, config: TrainConfig, info: RecordsInfo) -> None:
+def claim_workdir(
+    workdir: Path, config: TrainConfig, info: RecordsInfo, writes: bool = True
+) -> None:
     """Writes ``config.json`` into a new workdir, or makes sure that an old one's is the same.
 
-    A workdir without a checkpoint has nothing to go on with and counts as new.
+    A workdir without a checkpoint has nothing to go on with and counts as new. Nothing is written
+    unless `writes`.
 
     Raises:
         ConfigError: the workdir holds a run with other options or other data; names them.
@@ -258,9 +261,9 @@ def claim_workdir(workdir: Path, config: TrainConfig, info: RecordsInfo) -> None
                 f"{workdir} holds a run with other settings; give the same ones to go on with it, "
                 f"or another workdir. Different: {'; '.join(differences)}"
             )
-        return
-    with whole_file(workdir / CONFIG_FILE) as path:
-        path.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    elif writes:
+        with whole_file(workdir / CONFIG_FILE) as path:
+            path.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 
 
 def read_record(workdir: Path) -> dict[str, Any]:

@@ -1,0 +1,97 @@
+"""Networks with their real training step, for `step_cost.py` and `pytorch.py`."""
+
+import os
+import platform
+from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfac.attributes import ATTRIBUTES, default_groups
+from tfac.landmarks import DLIB_72
+from tfac.losses import get_attribute_loss
+from tfac.training.checkpoints import TrainingState, create_state
+from tfac.training.config import TrainConfig
+from tfac.training.fused_normalization import fuse_batch_norms
+from tfac.training.schedules import create_optimizer, create_plateau
+from tfac.training.step import TrainStep, create_predict_step, create_train_step
+from tfac.training.weighting import create_weighting
+from tfac.training.workdir import TrainedModel, create_network
+
+CORES = len(os.sched_getaffinity(0))
+
+_STEPS_PER_EPOCH = 1000  # for the learning rate alone
+
+
+def create_steps(config: TrainConfig) -> tuple[TrainingState, TrainStep, Callable]:
+    """Returns the state, the training step and the inference of `tfac-train` under a config."""
+    keras.utils.set_random_seed(config.seed)
+    strategy = tf.distribute.get_strategy()
+    optimizer = create_optimizer(config, _STEPS_PER_EPOCH, 1)
+    groups = default_groups(ATTRIBUTES)
+    model = create_network(config, ATTRIBUTES, DLIB_72, groups, None)
+    fuse_batch_norms(model)
+    weighting = create_weighting(
+        config.weighting, len(ATTRIBUTES), steps_per_epoch=_STEPS_PER_EPOCH, model=model
+    )
+    plateau = create_plateau(config, optimizer)
+    state = create_state(model, optimizer, weighting, plateau, len(ATTRIBUTES))
+    train_step = create_train_step(
+        state,
+        attribute_loss=get_attribute_loss(config.attribute_loss),
+        beta=config.beta,
+        batch_size=config.batch_size,
+        strategy=strategy,
+        xla=config.xla,
+    )
+    return state, train_step, create_predict_step(model, strategy)
+
+
+def create_trained(config: TrainConfig, model: keras.Model) -> TrainedModel:
+    """Returns a network as what is exported."""
+    return TrainedModel(
+        model=model,
+        attribute_loss=get_attribute_loss(config.attribute_loss),
+        thresholds=np.zeros(len(ATTRIBUTES), np.float32),
+        attributes=ATTRIBUTES,
+        groups=default_groups(ATTRIBUTES),
+        landmark_scheme=DLIB_72 if config.trains_landmarks else None,
+        image_size=config.image_size,
+        step=0,
+        config=config,
+    )
+
+
+def create_batch(image_size: int, batch_size: int) -> dict[str, np.ndarray]:
+    """Returns a batch of noise with all that the step reads."""
+    rng = np.random.default_rng(0)
+    count = len(ATTRIBUTES)
+    return {
+        "images": rng.integers(0, 256, (batch_size, image_size, image_size, 3), np.uint8),
+        "labels": rng.integers(0, 2, (batch_size, count)).astype(np.float32),
+        "label_mask": np.ones((batch_size, count), np.float32),
+        "landmarks": rng.uniform(size=(batch_size, 72, 2)).astype(np.float32),
+        "landmarks_valid": np.ones(batch_size, np.float32),
+    }
+
+
+def spread(values: Sequence[float], digits: int = 2) -> str:
+    """Returns "median (lowest to highest)"."""
+    low, middle, high = np.quantile(values, (0, 0.5, 1))
+    return f"{middle:,.{digits}f} ({low:,.{digits}f} to {high:,.{digits}f})"
+
+
+def about(libraries: Sequence[str]) -> Mapping[str, str | None]:
+    """Returns the machine and the versions; None of what is not installed."""
+    versions = {}
+    for name in libraries:
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            versions[name] = None
+    machine = f"{platform.machine()}, {CORES} cores"
+    return {"machine": machine, "python": platform.python_version(), **versions}

@@ -1,0 +1,208 @@
+"""Training and inference of the plain network beside the same network in PyTorch, on this CPU.
+
+python benchmarks/pytorch.py [--torch_python=PYTHON] [--repeats=5]
+
+--torch_python is the interpreter of an environment with PyTorch (and, to compile, a C++ compiler);
+by default this one. PyTorch runs in a process of its own, and the two take turns: while one works
+the other waits. Each trains on and answers for one batch of noise of the same size in memory.
+
+- tfac: the training step of `tfac-train` (`baseline`); inference as in its validation.
+- the engines of `tfac-serve` for inference: the folded SavedModel, in the row's precision, and ONNX
+  Runtime and OpenVINO, which compute in float32; a call gives probabilities and predictions too.
+- PyTorch: channels-last, autocast in bfloat16 rows, fused AdamW; eager and with `torch.compile`.
+
+Prints pictures a second, median and range, and the best way's rate over that of the best of
+PyTorch's ways in the same turn; writes Markdown and JSON with --output.
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+from absl import app, flags
+from networks import about, create_batch, create_steps, create_trained, spread
+
+from tfac.export.saved_model import ExportOptions, export_saved_model
+from tfac.serving.engines import load_engine
+from tfac.training.config import TrainConfig
+
+_TORCH_PYTHON = flags.DEFINE_string("torch_python", sys.executable, "Python that has PyTorch.")
+_ROWS = flags.DEFINE_list(
+    "rows",
+    ["resnet18:float32:64", "resnet18:mixed_bfloat16:64", "resnet50:float32:32"],
+    "What to measure, BACKBONE:PRECISION:BATCH each.",
+)
+_IMAGE_SIZE = flags.DEFINE_integer("image_size", 64, "Side of the pictures, pixels.", 16)
+_ENGINES = flags.DEFINE_list("engines", ["tensorflow", "onnxruntime", "openvino"], "To compare.")
+_TORCH_WAYS = flags.DEFINE_list("torch_ways", ["eager", "compiled"], "Ways of PyTorch.")
+_REPEATS = flags.DEFINE_integer("repeats", 5, "Turns.", 1)
+_OUTPUT = flags.DEFINE_string("output", None, "Where to write, without suffix; by default nowhere.")
+
+_KINDS = ("training", "inference")
+_CALLS = {"training": 2, "inference": 6}  # in a turn
+
+Ways = dict[str, Callable[[], float]]  # each runs a few batches and returns seconds a batch
+
+
+class _Torch:
+    """PyTorch in a process of its own."""
+
+    def __init__(self, python: str):
+        worker = str(Path(__file__).with_name("torch_networks.py"))
+        self._process = subprocess.Popen(
+            [python, worker], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def ask(self, **request) -> dict:
+        """Returns the worker's answer."""
+        print(json.dumps(request), file=self._process.stdin, flush=True)
+        answer = self._process.stdout.readline()
+        if not answer:
+            raise SystemExit("the process with PyTorch ended")
+        return json.loads(answer)
+
+    def close(self) -> None:
+        """Ends the process."""
+        self._process.stdin.close()
+        self._process.wait()
+
+
+def main(argv: Sequence[str]) -> None:
+    """Measures, prints and writes."""
+    if len(argv) > 1:
+        raise app.UsageError(f"expected flags only. Received: {' '.join(argv[1:])}")
+    check = subprocess.run([_TORCH_PYTHON.value, "-c", "import torch"], capture_output=True)
+    if check.returncode:
+        print(f"skipped: {_TORCH_PYTHON.value} has no PyTorch; name one with --torch_python")
+        return
+    torch = _Torch(_TORCH_PYTHON.value)
+    rows = []
+    for row in _ROWS.value:
+        backbone, precision, batch_size = row.split(":")
+        rows += _measure(torch, backbone, precision, int(batch_size))
+        print(_table(rows[-2:]), flush=True)
+    versions = {**about(["tensorflow", "keras", "onnxruntime", "openvino"]), **torch.ask()}
+    torch.close()
+    print(" · ".join(f"{name} {value}" for name, value in versions.items()))
+    if _OUTPUT.value:
+        Path(f"{_OUTPUT.value}.json").write_text(json.dumps({**versions, "rows": rows}, indent=1))
+        Path(f"{_OUTPUT.value}.md").write_text(_table(rows) + "\n")
+
+
+def _measure(torch: _Torch, backbone: str, precision: str, batch_size: int) -> list[dict]:
+    """Returns a row for training and one for inference."""
+    config = TrainConfig(
+        model="baseline",
+        backbone=backbone,
+        image_size=(_IMAGE_SIZE.value, _IMAGE_SIZE.value),
+        batch_size=batch_size,
+        precision=precision,
+    )
+    theirs = {
+        "backbone": backbone,
+        "image_size": _IMAGE_SIZE.value,
+        "batch_size": batch_size,
+        "half": precision == "mixed_bfloat16",
+        "ways": _TORCH_WAYS.value,
+    }
+    torch.ask(create=theirs)
+    with tempfile.TemporaryDirectory() as folder:
+        ways = _tfac_ways(config, Path(folder))
+    for kind in _KINDS:
+        for way in _TORCH_WAYS.value:
+            ways[kind][f"PyTorch, {way}"] = _torch_way(torch, way, kind)
+    rates = {kind: {way: [] for way in ways[kind]} for kind in _KINDS}
+    for turn in range(_REPEATS.value + 1):
+        for kind in _KINDS:
+            for way, seconds in ways[kind].items():
+                rate = batch_size / seconds()
+                if turn:  # the first compiles and warms up
+                    rates[kind][way].append(rate)
+    keras.backend.clear_session()
+    return [
+        {
+            "backbone": backbone,
+            "precision": precision,
+            "batch_size": batch_size,
+            "kind": kind,
+            "pictures_a_second": rates[kind],
+            "ratios": _ratios(rates[kind]),
+        }
+        for kind in _KINDS
+    ]
+
+
+def _tfac_ways(config: TrainConfig, folder: Path) -> dict[str, Ways]:
+    state, train_step, predict_step = create_steps(config)
+    arrays = create_batch(_IMAGE_SIZE.value, config.batch_size)
+    batch = {name: tf.constant(value) for name, value in arrays.items()}
+    ways: dict[str, Ways] = {
+        "training": {"tfac": _timed("training", lambda: train_step(batch)["total"].numpy())},
+        "inference": {
+            "tfac": _timed("inference", lambda: predict_step(batch["images"])["scores"].numpy())
+        },
+    }
+    formats = {"onnxruntime": "onnx", "openvino": "openvino"}
+    options = ExportOptions(
+        warmup_batch_sizes=(),
+        formats=tuple(formats[name] for name in _ENGINES.value if name in formats),
+    )
+    version = export_saved_model(create_trained(config, state.model), folder / "model", options)
+    for name in _ENGINES.value:
+        engine = load_engine(version, name)
+        ways["inference"][f"tfac, {name}"] = _timed("inference", _engine_call(engine, arrays))
+    return ways
+
+
+def _engine_call(engine, arrays) -> Callable[[], object]:
+    return lambda: engine.run("images", {"images": arrays["images"]})
+
+
+def _timed(kind: str, call: Callable[[], object]) -> Callable[[], float]:
+    def seconds() -> float:
+        start = time.perf_counter()
+        for _ in range(_CALLS[kind]):
+            call()
+        return (time.perf_counter() - start) / _CALLS[kind]
+
+    call()  # traces
+    return seconds
+
+
+def _torch_way(torch: _Torch, way: str, kind: str) -> Callable[[], float]:
+    torch.ask(run=[way, kind, 1])  # compiles
+    return lambda: torch.ask(run=[way, kind, _CALLS[kind]])["seconds"]
+
+
+def _ratios(rates: dict[str, list[float]]) -> list[float]:
+    """Returns the best way of tfac over the best of PyTorch, turn by turn.
+
+    Best is what has the highest median, not the luckiest of each turn.
+    """
+    best = {}
+    for theirs in (False, True):
+        names = [way for way in rates if way.startswith("PyTorch") == theirs]
+        best[theirs] = max(names, key=lambda way: np.median(rates[way]))
+    return np.divide(rates[best[False]], rates[best[True]]).tolist()
+
+
+def _table(rows: Sequence[dict]) -> str:
+    head = ["network", "precision", "batch", "", "way", "pictures/s", "best tfac / best PyTorch"]
+    lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
+    for row in rows:
+        for i, (way, rates) in enumerate(row["pictures_a_second"].items()):
+            cells = [row[key] for key in ("backbone", "precision", "batch_size", "kind")]
+            cells += [way, spread(rates, 0), "" if i else spread(row["ratios"])]
+            lines.append(f"| {' | '.join(map(str, cells))} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,80 @@
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfac.errors import ConfigError, TrainingError
+from tfac.training.config import TrainConfig
+from tfac.training.devices import (
+    create_agreement,
+    create_gather,
+    create_strategy,
+    end_with_others,
+    is_chief,
+    require_same,
+)
+
+CLUSTER = {"worker": ["127.0.0.1:2222", "127.0.0.1:2223"]}
+
+
+def set_task(monkeypatch, kind, index, cluster=CLUSTER):
+    record = {"cluster": cluster, "task": {"type": kind, "index": index}}
+    monkeypatch.setenv("TF_CONFIG", json.dumps(record))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        None,
+        "worker",
+        "[]",
+        "{}",
+        json.dumps({"cluster": CLUSTER}),
+        json.dumps({"cluster": CLUSTER, "task": {"type": "worker", "index": 2}}),
+        json.dumps({"cluster": CLUSTER, "task": {"type": "chief", "index": 0}}),
+    ],
+)
+def test_unusable_tf_config_is_refused_before_anything_starts(monkeypatch, text):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    if text is not None:
+        monkeypatch.setenv("TF_CONFIG", text)
+    config = TrainConfig(strategy="multi_worker")
+    for look in (create_strategy, is_chief):
+        with pytest.raises(ConfigError, match="needs the environment variable TF_CONFIG"):
+            look(config)
+
+
+def test_one_worker_alone_is_chief(monkeypatch):
+    config = TrainConfig(strategy="multi_worker")
+    for index in (0, 1):
+        set_task(monkeypatch, "worker", index)
+        assert is_chief(config) == (index == 0)
+    with_chief = {"chief": ["127.0.0.1:2221"], **CLUSTER}
+    set_task(monkeypatch, "worker", 0, with_chief)
+    assert not is_chief(config)
+    set_task(monkeypatch, "chief", 0, with_chief)
+    assert is_chief(config)
+    assert is_chief(TrainConfig())
+
+
+def test_one_device_gathers_its_own():
+    strategy = tf.distribute.get_strategy()
+    gathered = create_gather(strategy)(tf.constant([[1, 2]], tf.uint8))
+    np.testing.assert_array_equal(gathered, [[1, 2]])
+    assert create_agreement(strategy)(15) == 15
+    require_same(strategy, "the options", {"epochs": 1})
+
+
+def test_an_error_of_a_single_process_is_left_alone():
+    with pytest.raises(tf.errors.UnavailableError), end_with_others(tf.distribute.get_strategy()):
+        raise tf.errors.UnavailableError(None, None, "gone")
+
+
+def test_a_lost_worker_gives_an_error_that_says_what_to_do(monkeypatch):
+    monkeypatch.setattr("tfac.training.devices._has_other_workers", lambda strategy: True)
+    with (
+        pytest.raises(TrainingError, match="another worker has ended .* last checkpoint"),
+        end_with_others(tf.distribute.get_strategy()),
+    ):
+        raise tf.errors.UnavailableError(None, None, "gone")
