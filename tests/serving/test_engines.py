@@ -244,3 +244,19 @@ def test_cut_weights_of_openvino_are_refused(with_formats, tmp_path):
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(DataError, match="openvino cannot load it"):
         load_engine(copied, "openvino")
+
+
+@pytest.mark.slow
+def test_openvino_computes_as_the_model_was_trained(with_formats, tmp_path):
+    openvino = pytest.importorskip("openvino")
+    if "BF16" not in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        pytest.skip("this processor has no bfloat16")
+    copied = shutil.copytree(with_formats, tmp_path / "1")
+    path = copied / "assets.extra" / "tfac.json"
+    path.write_text(path.read_text().replace('"float32"', '"mixed_bfloat16"'))
+    images = {"images": np.random.default_rng(3).integers(0, 256, (4, 48, 40, 3), np.uint8)}
+    exact, half = (
+        load_engine(folder, "openvino").run("images", images)["scores"]
+        for folder in (with_formats, copied)
+    )
+    assert 0 < np.abs(exact - half).max() < 0.02 * np.abs(exact).max()
