@@ -38,6 +38,15 @@ def answers(model, images):
     return run(tf.cast(images, model.compute_dtype))
 
 
+@pytest.mark.parametrize("dtype", TOLERANCES)
+def test_model_can_be_called_without_a_graph(dtype):
+    images = maps(2, (6, 6))
+    found, expected = (
+        network((6, 6), products=products, dtype=dtype)(images) for products in (True, False)
+    )
+    assert_same([found], [expected], TOLERANCES[dtype])
+
+
 def convolutions(model, *shape):
     """How many convolutions the model's graph has."""
     spec = tf.TensorSpec(shape, model.compute_dtype)

@@ -5,7 +5,6 @@ import types
 
 import keras
 import tensorflow as tf
-from keras import ops
 
 # Found by measuring on x86-64 with AVX-512 and AMX.
 _TINY = 4  # positions of the output map
@@ -52,7 +51,8 @@ def _fits(layer: keras.layers.Layer) -> bool:
 
 
 def _convolve(layer: keras.layers.Conv2D, inputs: tf.Tensor, kernel: keras.Variable) -> tf.Tensor:
-    kernel = ops.convert_to_tensor(kernel)
+    # Keras's own takes a variable for a tensor, and what is passed on would be read twice.
+    kernel = tf.convert_to_tensor(kernel)
     size = _output_size(layer, inputs)
     if None not in size and inputs.dtype == kernel.dtype:
         positions = size[0] * size[1]
