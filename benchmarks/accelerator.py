@@ -34,6 +34,7 @@ import numpy as np
 from absl import app, flags
 from jax import numpy as jnp
 from matplotlib.figure import Figure
+from reporting import spread
 
 from tfac.attributes import ATTRIBUTES
 from tfac.losses import get_attribute_loss, landmark_squared_error
@@ -218,24 +219,19 @@ def _table(rows: Sequence[dict], about: dict) -> str:
         times = row["milliseconds"]
         middle = float(np.median(times["Keras"]))
         arithmetic, bandwidth = _bounds(row, about)
-        cells = [row["network"], row["backbone"], row["batch_size"], _spread(times["Keras"], 1)]
+        cells = [row["network"], row["backbone"], row["batch_size"], spread(times["Keras"], 1)]
         cells += [f"{1e3 * row['batch_size'] / middle:,.0f}"]
         cells += [f"{arithmetic / middle:.2f}", f"{bandwidth / middle:.2f}"]
         cells += ["arithmetic" if arithmetic > bandwidth else "memory"]
         cells += [f"{row['memory_gibibytes']:.1f}"]
         if "PyTorch" in times:
             memory = row["torch_memory_gibibytes"]
-            cells += [_spread(times["PyTorch"], 1), f"{memory:.1f}" if memory else ""]
-            cells += [_spread(np.divide(times["PyTorch"], times["Keras"]), 2)]
+            cells += [spread(times["PyTorch"], 1), f"{memory:.1f}" if memory else ""]
+            cells += [spread(np.divide(times["PyTorch"], times["Keras"]), 2)]
         else:
             cells += ["", "", ""]
         lines.append(f"| {' | '.join(map(str, cells))} |")
     return "\n".join(lines)
-
-
-def _spread(values: Sequence[float], digits: int) -> str:
-    low, middle, high = np.quantile(values, (0, 0.5, 1))
-    return f"{middle:,.{digits}f} ({low:,.{digits}f} to {high:,.{digits}f})"
 
 
 def _plot(rows: Sequence[dict], about: dict) -> Figure:

@@ -18,20 +18,19 @@ import dataclasses
 import json
 import math
 import os
-import platform
 import resource
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import numpy as np
 from absl import app, flags
+from reporting import about
 
 _AXES = flags.DEFINE_list(
     "axes", ["pictures", "attributes", "groups", "size", "landmarks"], "What grows."
@@ -40,7 +39,6 @@ _REPEATS = flags.DEFINE_integer("repeats", 7, "Steps timed a point, after two.",
 _OUTPUT = flags.DEFINE_string("output", None, "Where to write, without suffix; by default nowhere.")
 _POINT = flags.DEFINE_string("point", None, "One point as JSON: what each process is started with.")
 
-_CORES = len(os.sched_getaffinity(0))
 _DRAWN = 2000  # different faces
 _RECORDS_SIZE = 32  # pixels
 
@@ -73,14 +71,10 @@ def main(argv: Sequence[str]) -> None:
                     point = {"axis": axis, "value": value, "way": way, "data": data}
                     rows.append(_in_own_process(point))
             print(_table([row for row in rows if row["axis"] == axis]), flush=True)
-    about = {
-        "machine": f"{platform.machine()}, {_CORES} cores",
-        "python": platform.python_version(),
-        **{name: version(name) for name in ("tensorflow", "keras")},
-    }
-    print(" · ".join(f"{name} {value}" for name, value in about.items()))
+    described = about(["tensorflow", "keras"])
+    print(" · ".join(f"{name} {value}" for name, value in described.items()))
     if _OUTPUT.value:
-        Path(f"{_OUTPUT.value}.json").write_text(json.dumps({**about, "rows": rows}, indent=1))
+        Path(f"{_OUTPUT.value}.json").write_text(json.dumps({**described, "rows": rows}, indent=1))
         Path(f"{_OUTPUT.value}.md").write_text(_table(rows) + "\n")
         _plot(rows, f"{_OUTPUT.value}.png")
 

@@ -1,9 +1,7 @@
 """Networks with their real training step, for `step_cost.py` and `pytorch.py`."""
 
 import os
-import platform
-from collections.abc import Callable, Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Callable
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -21,8 +19,6 @@ from tfac.training.schedules import create_optimizer, create_plateau
 from tfac.training.step import TrainStep, create_predict_step, create_train_step
 from tfac.training.weighting import create_weighting
 from tfac.training.workdir import TrainedModel, create_network
-
-CORES = len(os.sched_getaffinity(0))
 
 _STEPS_PER_EPOCH = 1000  # for the learning rate alone
 
@@ -77,21 +73,3 @@ def create_batch(image_size: int, batch_size: int) -> dict[str, np.ndarray]:
         "landmarks": rng.uniform(size=(batch_size, 72, 2)).astype(np.float32),
         "landmarks_valid": np.ones(batch_size, np.float32),
     }
-
-
-def spread(values: Sequence[float], digits: int = 2) -> str:
-    """Returns "median (lowest to highest)"."""
-    low, middle, high = np.quantile(values, (0, 0.5, 1))
-    return f"{middle:,.{digits}f} ({low:,.{digits}f} to {high:,.{digits}f})"
-
-
-def about(libraries: Sequence[str]) -> Mapping[str, str | None]:
-    """Returns the machine and the versions; None of what is not installed."""
-    versions = {}
-    for name in libraries:
-        try:
-            versions[name] = version(name)
-        except PackageNotFoundError:
-            versions[name] = None
-    machine = f"{platform.machine()}, {CORES} cores"
-    return {"machine": machine, "python": platform.python_version(), **versions}

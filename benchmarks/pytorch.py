@@ -27,7 +27,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 from absl import app, flags
-from networks import about, create_batch, create_steps, create_trained, spread
+from networks import create_batch, create_steps, create_trained
+from reporting import about, spread
 
 from tfac.export.saved_model import ExportOptions, export_saved_model
 from tfac.serving.engines import load_engine

@@ -16,20 +16,19 @@ one another. The networks have ResNet18.
 
 import json
 import os
-import platform
 import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import numpy as np
 from absl import app, flags
+from reporting import about, spread
 
 _MODELS = flags.DEFINE_list("models", ["baseline", "dmm_cnn"], "Networks to train.")
 _IMAGE_SIZE = flags.DEFINE_integer("image_size", 64, "Side of the pictures, pixels.", 16)
@@ -54,16 +53,12 @@ def main(argv: Sequence[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         data = _draw(folder)
         rows = [_measure(model, data, Path(folder)) for model in _MODELS.value]
-    about = {
-        "machine": f"{platform.machine()}, {len(_CORES)} cores",
-        "python": platform.python_version(),
-        **{name: version(name) for name in ("tensorflow", "keras")},
-    }
+    described = about(["tensorflow", "keras"])
     table = _table(rows)
-    print(" · ".join(f"{name} {value}" for name, value in about.items()))
+    print(" · ".join(f"{name} {value}" for name, value in described.items()))
     print(table)
     if _OUTPUT.value:
-        Path(f"{_OUTPUT.value}.json").write_text(json.dumps({**about, "rows": rows}, indent=1))
+        Path(f"{_OUTPUT.value}.json").write_text(json.dumps({**described, "rows": rows}, indent=1))
         Path(f"{_OUTPUT.value}.md").write_text(table + "\n")
 
 
@@ -195,7 +190,7 @@ def _table(rows: Sequence[dict]) -> str:
         cells.append(f"{1e3 * np.median(seconds['one_device']):.0f}")
         for way in _WAYS[1:]:
             ratios = np.divide(seconds[way], seconds["one_device"])
-            cells.append(f"{np.median(ratios):.2f} ({ratios.min():.2f} to {ratios.max():.2f})")
+            cells.append(spread(ratios))
         lines.append(f"| {' | '.join(map(str, cells))} |")
     return "\n".join(lines)
 

@@ -34,6 +34,7 @@ import numpy as np
 import tensorflow as tf
 from absl import app, flags
 from matplotlib.figure import Figure
+from reporting import spread
 from tensorflow_serving.apis import predict_pb2
 
 from tfac.data.preprocessing import read_picture
@@ -226,10 +227,10 @@ def _text(rows: Sequence[dict], memory: Sequence) -> str:
     for row in rows:
         results = row["results"]
         rates = np.array([result["rate"] for result in results])
-        cells = [row["way"], row["clients"], f"{np.median(rates):,.0f}", _spread(rates / limit)]
+        cells = [row["way"], row["clients"], f"{np.median(rates):,.0f}", spread(rates / limit)]
         if "p50" in results[0]:
             p50, p99 = (np.array([result[p] for result in results]) for p in ("p50", "p99"))
-            cells += [f"{np.median(p50):.1f}", f"{np.median(p99):.1f}", _spread(p99 / p50)]
+            cells += [f"{np.median(p50):.1f}", f"{np.median(p99):.1f}", spread(p99 / p50)]
         else:
             cells += ["", "", ""]
         lines.append(f"| {' | '.join(cells)} |")
@@ -237,10 +238,6 @@ def _text(rows: Sequence[dict], memory: Sequence) -> str:
         (first, before), (last, after) = memory[1], memory[-1]
         lines += ["", f"Memory: {before} MiB after {first:,} requests, {after} MiB after {last:,}."]
     return "\n".join(lines)
-
-
-def _spread(ratios: np.ndarray) -> str:
-    return f"{np.median(ratios):.2f} ({ratios.min():.2f} to {ratios.max():.2f})"
 
 
 def _plot(rows: Sequence[dict]) -> Figure:

@@ -26,7 +26,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from absl import app, flags
-from training_parts import about, drawn_faces, spread
+from reporting import about, spread
+from training_parts import drawn_faces
 
 from tfac.data.synthetic_faces import SyntheticFacesConfig, make_example
 
@@ -72,7 +73,10 @@ def main(argv: Sequence[str]) -> None:
                     rows[name].append(seconds)
     imports = {name: _import_seconds(name) for name in _IMPORTS}
     text = _text(rows, imports)
-    described = {"network": f"{_MODEL.value}, {_BACKBONE.value}, 64 px", **about()}
+    described = {
+        "network": f"{_MODEL.value}, {_BACKBONE.value}, 64 px",
+        **about(["tensorflow", "keras", "keras-hub"]),
+    }
     print(" · ".join(f"{name} {value}" for name, value in described.items()))
     print(text)
     if _OUTPUT.value:

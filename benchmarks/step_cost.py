@@ -20,7 +20,8 @@ import numpy as np
 import tensorflow as tf
 from absl import app, flags
 from matplotlib.figure import Figure
-from networks import about, create_batch, create_steps, spread
+from networks import create_batch, create_steps
+from reporting import about, spread
 
 from tfac.training.config import TrainConfig
 

@@ -20,15 +20,14 @@ from pathlib import Path
 import numpy as np
 from absl import app, flags
 from matplotlib.figure import Figure
+from reporting import about, spread
 from training_parts import (
     CELEBA_TRAIN,
     PARTS,
     STEP_PARTS,
-    about,
     drawn_faces,
     measure,
     seconds_on_celeba,
-    spread,
 )
 
 from tfac.training.config import TrainConfig
@@ -61,7 +60,7 @@ def main(argv: Sequence[str]) -> None:
     described = {
         "network": f"{_MODEL.value}, {_BACKBONE.value}, {_IMAGE_SIZE.value} px, "
         f"{_PRECISION.value}, batch {_BATCH_SIZE.value}",
-        **about(),
+        **about(["tensorflow", "keras", "keras-hub"]),
     }
     print(" · ".join(f"{name} {value}" for name, value in described.items()))
     print(text)

@@ -9,18 +9,15 @@ in it.
 import collections
 import contextlib
 import os
-import platform
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
-from importlib.metadata import version
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from unittest import mock
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from tfac.data.synthetic_faces import SyntheticFacesConfig, prepare_synthetic_faces
@@ -223,27 +220,3 @@ def seconds_on_celeba(window: dict, batch_size: int, validated: int) -> dict[str
         **dict.fromkeys(UPDATE_PARTS, updates),
     }
     return {part: seconds * scale[part] for part, seconds in window["seconds"].items()}
-
-
-def about() -> dict[str, str]:
-    """Returns the machine and the versions."""
-    cores = len(os.sched_getaffinity(0))
-    return {
-        "machine": f"{platform.machine()}, {_processor()}, {cores} cores",
-        "python": platform.python_version(),
-        **{name: version(name) for name in ("tensorflow", "keras", "keras-hub")},
-    }
-
-
-def _processor() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.split(":")[1].strip()
-    return platform.processor()
-
-
-def spread(values: Iterable[float], form: str = ".2f") -> str:
-    """Returns median and range as text."""
-    values = np.array(list(values))
-    low, high = format(values.min(), form), format(values.max(), form)
-    return f"{np.median(values):{form}} ({low} to {high})"

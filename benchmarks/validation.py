@@ -21,15 +21,14 @@ from pathlib import Path
 
 import numpy as np
 from absl import app, flags
+from reporting import about, spread
 from training_parts import (
     CELEBA_TRAIN,
     CELEBA_VALIDATION,
     STEP_PARTS,
-    about,
     drawn_faces,
     measure,
     seconds_on_celeba,
-    spread,
 )
 
 from tfac.training.config import TrainConfig
@@ -59,7 +58,11 @@ def main(argv: Sequence[str]) -> None:
                     row = {"network": network, "image_size": size, "precision": precision}
                     rows.append({**row, "windows": windows})
                     print(_text(rows[-1:]), flush=True)
-    described = {**about(), "batch_size": _BATCH_SIZE.value, "validated": _VALIDATED.value}
+    described = {
+        **about(["tensorflow", "keras", "keras-hub"]),
+        "batch_size": _BATCH_SIZE.value,
+        "validated": _VALIDATED.value,
+    }
     print(" · ".join(f"{name} {value}" for name, value in described.items()))
     if _OUTPUT.value:
         Path(f"{_OUTPUT.value}.json").write_text(json.dumps({**described, "rows": rows}, indent=1))
@@ -119,7 +122,7 @@ def _share_of_inference(window: dict, kind: str) -> float:
 
 
 def _percent(values: Iterable[float]) -> str:
-    return spread(values, ".1f") + " %"
+    return spread(values, 1) + " %"
 
 
 if __name__ == "__main__":
