@@ -3,12 +3,15 @@
 python deploy/protoset.py serving.protoset
 """
 
+import contextlib
+import importlib
 import sys
 from pathlib import Path
 
-from google.protobuf import descriptor_pb2
+from google.protobuf import descriptor_pb2, descriptor_pool
 from google.protobuf.descriptor import FileDescriptor
-from tensorflow_serving.apis import model_service_pb2, prediction_service_pb2
+
+_SERVICES = ("prediction_service", "model_service")
 
 
 def protoset() -> descriptor_pb2.FileDescriptorSet:
@@ -20,8 +23,12 @@ def protoset() -> descriptor_pb2.FileDescriptorSet:
             add(imported)
         files.setdefault(file.name, file)
 
-    for service in (prediction_service_pb2, model_service_pb2):
-        add(service.DESCRIPTOR)
+    for service in _SERVICES:
+        # model_service_pb2 was generated for an older protobuf: under 6 its import ends with an
+        # error, after it has made its file known.
+        with contextlib.suppress(AttributeError):
+            importlib.import_module(f"tensorflow_serving.apis.{service}_pb2")
+        add(descriptor_pool.Default().FindFileByName(f"tensorflow_serving/apis/{service}.proto"))
     descriptors = descriptor_pb2.FileDescriptorSet()
     for file in files.values():
         file.CopyToProto(descriptors.file.add())
