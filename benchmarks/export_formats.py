@@ -11,11 +11,9 @@ The difference is the largest of any score from the Keras model's in float32.
 
 import json
 import os
-import platform
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from importlib.metadata import version
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -24,6 +22,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 from absl import app, flags
+from reporting import about
 
 from tfac.attributes import ATTRIBUTES, default_groups
 from tfac.export.folding import copy_network, create_folded_network
@@ -58,14 +57,10 @@ def main(argv: Sequence[str]) -> None:
                 measured = _measure(model, size, precision)
                 print(_table(measured), flush=True)
                 rows += measured
-    about = {
-        "machine": f"{platform.machine()}, {_CORES} cores",
-        "python": platform.python_version(),
-        **{name: version(name) for name in _LIBRARIES},
-    }
-    print(" · ".join(f"{name} {value}" for name, value in about.items()))
+    described = about(_LIBRARIES)
+    print(" · ".join(f"{name} {value}" for name, value in described.items()))
     if _OUTPUT.value:
-        Path(f"{_OUTPUT.value}.json").write_text(json.dumps({**about, "rows": rows}, indent=1))
+        Path(f"{_OUTPUT.value}.json").write_text(json.dumps({**described, "rows": rows}, indent=1))
         Path(f"{_OUTPUT.value}.md").write_text(_table(rows) + "\n")
 
 
