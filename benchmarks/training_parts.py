@@ -18,16 +18,13 @@ from unittest import mock
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras
-import tensorflow as tf
 
 from tfac.data.synthetic_faces import SyntheticFacesConfig, prepare_synthetic_faces
 from tfac.data.workers import Processes
-from tfac.export.folding import create_folded_network
 from tfac.training import run
 from tfac.training.checkpoints import Checkpoints
 from tfac.training.config import TrainConfig
 from tfac.training.monitor import Monitor
-from tfac.training.step import create_predict_step
 
 # CelebA's official splits.
 CELEBA_TRAIN, CELEBA_VALIDATION = 162_770, 19_867
@@ -112,24 +109,17 @@ class _Windows(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Times the bare functions, outside of the run's own time."""
         seconds = self._clock.take()
-        if not epoch:
-            self._first["folded inference"] = (self._folded(), self._first["inference"][1])
         window = {
             "steps": self._steps,
             "validations": self._validations,
             "seconds": {part: seconds.get(part, 0.0) for part in PARTS},
             "bare_step_seconds": self._seconds_a_call("step", max(2, self._steps)),
             "bare_inference_seconds": self._seconds_a_picture("inference"),
-            "folded_inference_seconds": self._seconds_a_picture("folded inference"),
         }
         if epoch:  # the first compiles
             self.windows.append(window)
         self._steps = self._validations = 0
         self._clock.take()
-
-    def _folded(self) -> Callable:
-        network = create_folded_network(self.model)
-        return create_predict_step(network, tf.distribute.get_strategy())
 
     def _seconds_a_picture(self, name: str) -> float:
         return self._seconds_a_call(name, 2) / len(self._first[name][1])
@@ -160,8 +150,7 @@ def measure(config: TrainConfig, data_dir: Path) -> list[dict]:
 
     A window has "steps" and "validations" and how many "seconds" of its own time went into each of
     `PARTS`; "bare_step_seconds", a step on the same batch again and again, and
-    "bare_inference_seconds", a picture of a validation batch, and "folded_inference_seconds", the
-    same with batch norms folded into the convolutions.
+    "bare_inference_seconds", a picture of a validation batch.
     """
     clock = _Clock()
     windows = _Windows(clock)

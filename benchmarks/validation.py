@@ -4,12 +4,9 @@ python benchmarks/validation.py [--networks=mgg_net:resnet18,dmm_cnn:resnet50] [
 
 `run_training` itself, by turns a few training steps and a validation, on drawn faces of CelebA's
 height. From what a step and a picture validated take follows what four validations of 19,867
-pictures cost beside the 162,770 training pictures of an epoch of CelebA. Beside it:
-
-- bare inference: the same compiled function on one batch in memory, which is the limit of any
-  validation that runs this network in this arithmetic.
-- folded: that with batch norms folded into the convolutions, as `tfac-export` does, which moves
-  scores by rounding. Training does not use it.
+pictures cost beside the 162,770 training pictures of an epoch of CelebA. Beside it bare inference:
+the same compiled function on one batch in memory, which is the limit of any validation that runs
+this network in this arithmetic.
 
 Pictures of 224 pixels take long: --image_sizes=224 --batch_size=16 --steps=2 --validated=32. Prints
 medians and ranges over the turns, and writes them as Markdown and JSON with --output.
@@ -85,8 +82,8 @@ def _config(network: str, size: int, precision: str) -> TrainConfig:
 def _text(rows: Sequence[dict]) -> str:
     lines = [
         "| network | px | precision | training, images/s | validation | of bare inference "
-        "| share of training's time | bare inference's | folded, would be |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| share of training's time | bare inference's |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
         windows = row["windows"]
@@ -95,8 +92,7 @@ def _text(rows: Sequence[dict]) -> str:
             cells.append(f"{np.median([rate(window) for window in windows]):,.1f}")
         cells.append(spread(_validation_rate(w) * w["bare_inference_seconds"] for w in windows))
         cells.append(_percent(100 * _share(window) for window in windows))
-        for kind in ("bare_inference_seconds", "folded_inference_seconds"):
-            cells.append(_percent(100 * _share_of_inference(window, kind) for window in windows))
+        cells.append(_percent(100 * _share_of_inference(window) for window in windows))
         lines.append(f"| {' | '.join(map(str, cells))} |")
     return "\n".join(lines)
 
@@ -117,8 +113,9 @@ def _share(window: dict) -> float:
     return sum(parts.values()) / training
 
 
-def _share_of_inference(window: dict, kind: str) -> float:
-    return 4 * CELEBA_VALIDATION * window[kind] / (CELEBA_TRAIN / _training_rate(window))
+def _share_of_inference(window: dict) -> float:
+    training = CELEBA_TRAIN / _training_rate(window)
+    return 4 * CELEBA_VALIDATION * window["bare_inference_seconds"] / training
 
 
 def _percent(values: Iterable[float]) -> str:

@@ -476,6 +476,6 @@ def test_validation_batches_and_their_cache_leave_the_run_as_it_is(
     monkeypatch.setattr("tfac.training.run._VALIDATION_PIXELS", 0)
     monkeypatch.setattr("tfac.training.run._VALIDATION_CACHE_BYTES", 12 * 16 * 16 * 3 - 1)
     apart = run(tiny_records, tmp_path / "apart", config)
-    assert asked == [(4096, "memory"), (8, "none")]
+    assert asked == [(8192, "memory"), (8, "none")]
     for a, b in zip(contents(together), contents(apart), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)

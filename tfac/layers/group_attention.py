@@ -101,6 +101,9 @@ class GroupAttention(keras.layers.Layer):
 def _masked_mean(feature_maps, mask):
     """The mean of [B, H, W, C] times [B, H, W, G], [B, G, C]; in float32, as sums can be large."""
     feature_maps, mask = ops.cast(feature_maps, "float32"), ops.cast(mask, "float32")
-    height, width = ops.shape(feature_maps)[1:3]
-    total = ops.einsum("bhwc,bhwg->bgc", feature_maps, mask)  # [B, G, C]
+    batch, height, width, channels = ops.shape(feature_maps)
+    maps = ops.reshape(feature_maps, (batch, height * width, channels))
+    masks = ops.reshape(mask, (batch, height * width, mask.shape[-1]))
+    # A product of matrices: einsum takes twice as long on TensorFlow.
+    total = ops.matmul(ops.transpose(masks, (0, 2, 1)), maps)  # [B, G, C]
     return total / ops.cast(height * width, "float32")

@@ -5,6 +5,8 @@ import types
 import keras
 import tensorflow as tf
 
+from tfac.training.inference_folding import fold, folds
+
 _KERNEL_DTYPES = ("float32", "bfloat16", "float16")
 
 
@@ -45,6 +47,10 @@ def _call(
     if mask is not None or not _fits_kernel(layer, inputs):
         return keras.layers.BatchNormalization.call(layer, inputs, training=training, mask=mask)
     uses_batch = bool(training and layer.trainable)
+    if folds() and not uses_batch:
+        outputs = fold(layer, inputs)
+        if outputs is not None:
+            return outputs
     moving_mean = tf.cast(layer.moving_mean, tf.float32)
     moving_variance = tf.cast(layer.moving_variance, tf.float32)
     outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(

@@ -6,6 +6,8 @@ import types
 import keras
 import tensorflow as tf
 
+from tfac.training.inference_folding import folds
+
 # Found by measuring on x86-64 with AVX-512 and AMX.
 _TINY = 4  # positions of the output map
 _SMALL = 64
@@ -57,7 +59,9 @@ def _convolve(layer: keras.layers.Conv2D, inputs: tf.Tensor, kernel: keras.Varia
     if None not in size and inputs.dtype == kernel.dtype:
         positions = size[0] * size[1]
         tiny, half = 0 < positions <= _TINY, inputs.dtype in (tf.bfloat16, tf.float16)
-        if _moves_by_one(layer) and (tiny or tuple(layer.kernel_size) == (1, 1)):
+        # Where norms are folded, a convolution takes shift and ReLU along, and a product does not.
+        pointwise = tuple(layer.kernel_size) == (1, 1) and not folds()
+        if _moves_by_one(layer) and (tiny or pointwise):
             return _product_of_patches(layer, inputs, kernel)
         if half and (tiny or (_moves_by_one(layer) and positions <= _SMALL)):
             return _with_gradient_by_taps(layer, inputs, kernel)

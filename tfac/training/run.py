@@ -47,9 +47,9 @@ from tfac.training.weighting import create_weighting
 from tfac.training.workdir import check_initial_workdir, claim_workdir, create_network
 
 _SAMPLED_PICTURES = 10  # validation pictures a step that weighting=aw looks at
-# A validation batch has about so many pixels (256 pictures of 64x64), at least a training batch's:
-# casting and reordering weights costs the same for any batch, and inference keeps few maps.
-_VALIDATION_PIXELS = 2**20
+# A validation batch has about so many pixels (512 pictures of 64x64), at least a training batch's:
+# casting and folding weights costs the same for any batch, and inference keeps few maps.
+_VALIDATION_PIXELS = 2**21
 _VALIDATION_CACHE_BYTES = 2**30  # decoded validation pictures that are kept without being asked
 
 

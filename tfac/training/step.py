@@ -10,6 +10,7 @@ from tfac.losses import PartGuidance, landmark_squared_error
 from tfac.models import predict
 from tfac.training.checkpoints import TrainingState
 from tfac.training.fused_update import fuse_updates
+from tfac.training.inference_folding import folding_batch_norms
 from tfac.training.matrix_convolution import use_matrix_products
 
 # What the step reads of a batch. Strings such as the key cannot enter an XLA program.
@@ -173,12 +174,17 @@ def create_predict_step(
     """Returns a compiled function from images to the model's outputs, without training.
 
     With several replicas both are per-replica values. `test_time_flip` is that of
-    `tfac.models.predict`.
+    `tfac.models.predict`. Batch norms that run on the fused kernel are folded into the convolutions
+    before them, see `tfac.training.inference_folding`.
     """
+
+    def replica_predict(images):
+        with folding_batch_norms():
+            return predict(model, images, test_time_flip)
 
     @tf.function(reduce_retracing=True)
     def predict_step(images):
-        return strategy.run(predict, args=(model, images, test_time_flip))
+        return strategy.run(replica_predict, args=(images,))
 
     return predict_step
 
