@@ -1,12 +1,13 @@
-"""Training and inference of the plain network beside the same network in PyTorch, on this CPU.
+"""Training and inference of the networks beside the same networks in PyTorch, on this CPU.
 
 python benchmarks/pytorch.py [--torch_python=PYTHON] [--repeats=5]
 
 --torch_python is the interpreter of an environment with PyTorch (and, to compile, a C++ compiler);
 by default this one. PyTorch runs in a process of its own, and the two take turns: while one works
-the other waits. Each trains on and answers for one batch of noise of the same size in memory.
+the other waits. Both start from the same weights and work on the same batch of noise in memory. In
+float32 their first scores and losses must agree, or the benchmark ends with an error.
 
-- tfac: the training step of `tfac-train` (`baseline`); inference as in its validation.
+- tfac: the training step of `tfac-train` with its defaults; inference as in its validation.
 - the engines of `tfac-serve` for inference: the folded SavedModel, in the row's precision, and ONNX
   Runtime and OpenVINO, which compute in float32; a call gives probabilities and predictions too.
 - PyTorch: channels-last, autocast in bfloat16 rows, fused AdamW; eager and with `torch.compile`.
@@ -16,6 +17,7 @@ PyTorch's ways in the same turn; writes Markdown and JSON with --output.
 """
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -30,6 +32,7 @@ from absl import app, flags
 from networks import create_batch, create_steps, create_trained
 from reporting import about, spread
 
+import tfac
 from tfac.export.saved_model import ExportOptions, export_saved_model
 from tfac.serving.engines import load_engine
 from tfac.training.config import TrainConfig
@@ -37,8 +40,15 @@ from tfac.training.config import TrainConfig
 _TORCH_PYTHON = flags.DEFINE_string("torch_python", sys.executable, "Python that has PyTorch.")
 _ROWS = flags.DEFINE_list(
     "rows",
-    ["resnet18:float32:64", "resnet18:mixed_bfloat16:64", "resnet50:float32:32"],
-    "What to measure, BACKBONE:PRECISION:BATCH each.",
+    [
+        "baseline:resnet18:float32:64",
+        "baseline:resnet18:mixed_bfloat16:64",
+        "baseline:resnet50:float32:32",
+        "mgg_net:resnet18:float32:64",
+        "mgg_net:resnet18:mixed_bfloat16:64",
+        "dmm_cnn:resnet50:float32:32",
+    ],
+    "What to measure, NETWORK:BACKBONE:PRECISION:BATCH each.",
 )
 _IMAGE_SIZE = flags.DEFINE_integer("image_size", 64, "Side of the pictures, pixels.", 16)
 _ENGINES = flags.DEFINE_list("engines", ["tensorflow", "onnxruntime", "openvino"], "To compare.")
@@ -47,7 +57,8 @@ _REPEATS = flags.DEFINE_integer("repeats", 5, "Turns.", 1)
 _OUTPUT = flags.DEFINE_string("output", None, "Where to write, without suffix; by default nowhere.")
 
 _KINDS = ("training", "inference")
-_CALLS = {"training": 2, "inference": 6}  # in a turn
+_CALLS = {"training": 2, "inference": 4}  # in a turn
+_TOLERANCE = 1e-4  # relative difference of first answers in float32
 
 Ways = dict[str, Callable[[], float]]  # each runs a few batches and returns seconds a batch
 
@@ -58,7 +69,11 @@ class _Torch:
     def __init__(self, python: str):
         worker = str(Path(__file__).with_name("torch_networks.py"))
         self._process = subprocess.Popen(
-            [python, worker], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [python, worker],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(Path(tfac.__file__).parents[1])},
         )
 
     def ask(self, **request) -> dict:
@@ -86,8 +101,15 @@ def main(argv: Sequence[str]) -> None:
     torch = _Torch(_TORCH_PYTHON.value)
     rows = []
     for row in _ROWS.value:
-        backbone, precision, batch_size = row.split(":")
-        rows += _measure(torch, backbone, precision, int(batch_size))
+        network, backbone, precision, batch_size = row.split(":")
+        config = TrainConfig(
+            model=network,
+            backbone=backbone,
+            image_size=(_IMAGE_SIZE.value, _IMAGE_SIZE.value),
+            batch_size=int(batch_size),
+            precision=precision,
+        )
+        rows += _measure(torch, config)
         print(_table(rows[-2:]), flush=True)
     versions = {**about(["tensorflow", "keras", "onnxruntime", "openvino"]), **torch.ask()}
     torch.close()
@@ -97,25 +119,13 @@ def main(argv: Sequence[str]) -> None:
         Path(f"{_OUTPUT.value}.md").write_text(_table(rows) + "\n")
 
 
-def _measure(torch: _Torch, backbone: str, precision: str, batch_size: int) -> list[dict]:
+def _measure(torch: _Torch, config: TrainConfig) -> list[dict]:
     """Returns a row for training and one for inference."""
-    config = TrainConfig(
-        model="baseline",
-        backbone=backbone,
-        image_size=(_IMAGE_SIZE.value, _IMAGE_SIZE.value),
-        batch_size=batch_size,
-        precision=precision,
-    )
-    theirs = {
-        "backbone": backbone,
-        "image_size": _IMAGE_SIZE.value,
-        "batch_size": batch_size,
-        "half": precision == "mixed_bfloat16",
-        "ways": _TORCH_WAYS.value,
-    }
-    torch.ask(create=theirs)
+    steps = create_steps(config)
+    batch = create_batch(config.image_size[0], config.batch_size)
     with tempfile.TemporaryDirectory() as folder:
-        ways = _tfac_ways(config, Path(folder))
+        differences = _compare(torch, config, steps, batch, Path(folder))
+        ways = _tfac_ways(config, steps, batch, Path(folder))
     for kind in _KINDS:
         for way in _TORCH_WAYS.value:
             ways[kind][f"PyTorch, {way}"] = _torch_way(torch, way, kind)
@@ -123,26 +133,72 @@ def _measure(torch: _Torch, backbone: str, precision: str, batch_size: int) -> l
     for turn in range(_REPEATS.value + 1):
         for kind in _KINDS:
             for way, seconds in ways[kind].items():
-                rate = batch_size / seconds()
-                if turn:  # the first compiles and warms up
+                rate = config.batch_size / seconds()
+                if turn:  # the first warms up
                     rates[kind][way].append(rate)
     keras.backend.clear_session()
     return [
         {
-            "backbone": backbone,
-            "precision": precision,
-            "batch_size": batch_size,
+            "network": config.model,
+            "backbone": config.backbone,
+            "precision": config.precision,
+            "batch_size": config.batch_size,
             "kind": kind,
             "pictures_a_second": rates[kind],
             "ratios": _ratios(rates[kind]),
+            "first_answers_differ_by": differences,
         }
         for kind in _KINDS
     ]
 
 
-def _tfac_ways(config: TrainConfig, folder: Path) -> dict[str, Ways]:
-    state, train_step, predict_step = create_steps(config)
-    arrays = create_batch(_IMAGE_SIZE.value, config.batch_size)
+def _compare(torch: _Torch, config: TrainConfig, steps, batch: dict, folder: Path) -> dict:
+    """Has PyTorch create the network with the same weights; returns how far its answers are.
+
+    That is the largest relative difference of the first scores and of the first loss, way by way.
+    """
+    state, train_step, predict_step = steps
+    np.savez(folder / "batch.npz", **batch)
+    np.savez(folder / "weights.npz", *_weights(state.model))
+    theirs = torch.ask(
+        create={
+            "network": config.model,
+            "backbone": config.backbone,
+            "half": config.precision == "mixed_bfloat16",
+            "ways": _TORCH_WAYS.value,
+            "batch": str(folder / "batch.npz"),
+            "weights": str(folder / "weights.npz"),
+        }
+    )["first"]
+    scores = predict_step(tf.constant(batch["images"]))["scores"].numpy()
+    loss = float(train_step({name: tf.constant(batch[name]) for name in batch})["total"])
+    differences = {}
+    for way, answer in theirs.items():
+        distance = np.abs(np.array(answer["scores"]) - scores).max()
+        differences[f"{way} scores"] = float(distance / np.abs(scores).max())
+        differences[f"{way} loss"] = abs(answer["loss"] - loss) / loss
+    said = ", ".join(f"{name} {value:.1e}" for name, value in differences.items())
+    print(f"{config.model}, {config.backbone}, {config.precision}: first answers differ by {said}")
+    if config.precision == "float32" and max(differences.values()) > _TOLERANCE:
+        raise SystemExit(f"PyTorch's network is another: differences beyond {_TOLERANCE}")
+    return differences
+
+
+def _weights(model: keras.Model) -> list[np.ndarray]:
+    """Returns a model's weights in the order of `torch_networks`.
+
+    That is the order of Keras but for the backbone's layers, which Keras sorts by depth. By name, a
+    block's shortcut comes before the rest of the block, and a convolution before its norm.
+    """
+    layers = sorted(model.backbone.layers, key=lambda layer: layer.name.replace("_bn", "_norm"))
+    backbone = [weight for layer in layers for weight in layer.weights]
+    known = {id(weight) for weight in backbone}
+    others = [weight for weight in model.weights if id(weight) not in known]
+    return [weight.numpy() for weight in backbone + others]
+
+
+def _tfac_ways(config: TrainConfig, steps, arrays: dict, folder: Path) -> dict[str, Ways]:
+    state, train_step, predict_step = steps
     batch = {name: tf.constant(value) for name, value in arrays.items()}
     ways: dict[str, Ways] = {
         "training": {"tfac": _timed("training", lambda: train_step(batch)["total"].numpy())},
@@ -173,12 +229,10 @@ def _timed(kind: str, call: Callable[[], object]) -> Callable[[], float]:
             call()
         return (time.perf_counter() - start) / _CALLS[kind]
 
-    call()  # traces
     return seconds
 
 
 def _torch_way(torch: _Torch, way: str, kind: str) -> Callable[[], float]:
-    torch.ask(run=[way, kind, 1])  # compiles
     return lambda: torch.ask(run=[way, kind, _CALLS[kind]])["seconds"]
 
 
@@ -195,11 +249,13 @@ def _ratios(rates: dict[str, list[float]]) -> list[float]:
 
 
 def _table(rows: Sequence[dict]) -> str:
-    head = ["network", "precision", "batch", "", "way", "pictures/s", "best tfac / best PyTorch"]
+    head = ["network", "backbone", "precision", "batch", "", "way", "pictures/s"]
+    head += ["best tfac / best PyTorch"]
     lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
     for row in rows:
         for i, (way, rates) in enumerate(row["pictures_a_second"].items()):
-            cells = [row[key] for key in ("backbone", "precision", "batch_size", "kind")]
+            keys = ("network", "backbone", "precision", "batch_size", "kind")
+            cells = [row[key] for key in keys]
             cells += [way, spread(rates, 0), "" if i else spread(row["ratios"])]
             lines.append(f"| {' | '.join(map(str, cells))} |")
     return "\n".join(lines)

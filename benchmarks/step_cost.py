@@ -29,8 +29,8 @@ _IMAGE_SIZES = flags.DEFINE_list("image_sizes", ["64", "128", "224"], "Sides, pi
 _PRECISIONS = flags.DEFINE_list("precisions", ["float32"], "Arithmetic of the networks.")
 _NETWORKS = flags.DEFINE_list(
     "networks",
-    ["resnet18:mgg_net", "resnet18:dmm_cnn", "resnet50:dmm_cnn"],
-    "BACKBONE:NETWORK, each beside the plain network on its backbone.",
+    ["mgg_net:resnet18", "dmm_cnn:resnet18", "dmm_cnn:resnet50"],
+    "NETWORK:BACKBONE, each beside the plain network on its backbone.",
 )
 _PIXELS = flags.DEFINE_integer(
     "pixels", 32 * 64 * 64, "Pixels a batch: pictures of 64 are 32, but never fewer than 16.", 1
@@ -63,7 +63,7 @@ def _methods() -> dict[str, list[str]]:
     """Returns the networks by backbone."""
     methods: dict[str, list[str]] = {}
     for pair in _NETWORKS.value:
-        backbone, network = pair.split(":")
+        network, backbone = pair.split(":")
         methods.setdefault(backbone, []).append(network)
     return methods
 

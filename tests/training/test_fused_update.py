@@ -40,6 +40,18 @@ def test_weights_and_moments_are_keras_s(name):
         np.testing.assert_allclose(a, b, rtol=2e-5, atol=1e-7)
 
 
+@pytest.mark.parametrize("fused", [True, False])
+def test_weight_decay_leaves_out_what_is_excluded(fused):
+    optimizer = keras.optimizers.AdamW(0.1, weight_decay=0.5)
+    optimizer.exclude_from_weight_decay(var_names=["bias"])
+    if fused:
+        fuse_updates(optimizer)
+    variables = [keras.Variable([2.0], name=name) for name in ("kernel", "bias")]
+    optimizer.build(variables)
+    optimizer.apply([tf.constant([0.0])] * 2, variables)
+    np.testing.assert_allclose([float(v[0]) for v in variables], [1.9, 2.0], rtol=1e-6)
+
+
 def test_adam_follows_its_equations():
     optimizer = keras.optimizers.Adam(0.1, beta_1=0.8, beta_2=0.9, epsilon=0.01)
     assert fuse_updates(optimizer)
@@ -79,7 +91,7 @@ def test_sparse_gradients_are_left_to_keras(name):
         variable = keras.Variable(np.ones((4, 2)), dtype="float32")
         optimizer.build([variable])
         gradient = tf.IndexedSlices(tf.ones((1, 2)), tf.constant([2]), tf.constant([4, 2]))
-        optimizer.update_step(gradient, variable.value, 0.1)
+        optimizer.apply([gradient], [variable])
         found.append(keras.ops.convert_to_numpy(variable))
     np.testing.assert_array_equal(*found)
 

@@ -11,8 +11,9 @@ def fuse_updates(optimizer: keras.optimizers.Optimizer) -> bool:
 
     Keras's update of a weight is about ten operations, every one a pass over the weight, its
     gradient or its moments. `ResourceApplyAdam` and `ResourceApplyKerasMomentum` are one, with the
-    same formula, so weights and moments are Keras's up to rounding. Learning rates, weight decay,
-    clipping and loss scales stay Keras's, and so do the optimizer's class, config and variables.
+    same formula, so weights and moments are Keras's up to rounding. Weight decay, three operations
+    there, is one product before it. Learning rates, clipping and loss scales stay Keras's, and so
+    do the optimizer's class, config and variables.
 
     Args:
         optimizer: `keras.optimizers.AdamW` or `Adam` without `amsgrad`, or `SGD` with momentum,
@@ -28,10 +29,18 @@ def fuse_updates(optimizer: keras.optimizers.Optimizer) -> bool:
     if update is None:
         return False
     optimizer.update_step = types.MethodType(update, optimizer)
+    optimizer._apply_weight_decay = lambda variables: None  # each update does its own
     return True
 
 
+def _decay(optimizer, variable: tf.Variable, learning_rate) -> None:
+    if optimizer.weight_decay and optimizer._use_weight_decay(variable):
+        lost = tf.cast(learning_rate, variable.dtype) * optimizer.weight_decay
+        variable.assign(variable * (1 - lost))
+
+
 def _update_adam(optimizer, gradient: tf.Tensor, variable: tf.Variable, learning_rate) -> None:
+    _decay(optimizer, variable, learning_rate)
     if not _fits_kernel(gradient, variable):
         type(optimizer).update_step(optimizer, gradient, variable, learning_rate)
         return
@@ -52,6 +61,7 @@ def _update_adam(optimizer, gradient: tf.Tensor, variable: tf.Variable, learning
 
 
 def _update_sgd(optimizer, gradient: tf.Tensor, variable: tf.Variable, learning_rate) -> None:
+    _decay(optimizer, variable, learning_rate)
     if not _fits_kernel(gradient, variable):
         type(optimizer).update_step(optimizer, gradient, variable, learning_rate)
         return
