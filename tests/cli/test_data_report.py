@@ -53,7 +53,9 @@ def test_tiny_pictures_can_fail_a_pipeline(tiny_records, tmp_path):
         (["--fail_on=ugly"], "--fail_on: expected some of duplicates, .* Received: ugly"),
         (["--fail_on=schema"], "--fail_on=schema needs --schema"),
         (["stray"], "expected flags alone. Received: stray"),
-        ([], "nowhere: expected the folder of a prepared data set"),
+        pytest.param(
+            [], "nowhere: expected the folder of a prepared data set", marks=pytest.mark.slow
+        ),
     ],
 )
 def test_wrong_flags_are_named(tmp_path, arguments, message):

@@ -1,6 +1,8 @@
 import subprocess
 import sys
 
+import pytest
+
 PROGRAM = """
 import sys
 from pathlib import Path
@@ -24,6 +26,7 @@ def test_step_whose_output_is_there_is_reused_and_a_failed_one_stops(tmp_path):
     assert "Unknown command line flag 'unknown'" in answer.stderr
 
 
+@pytest.mark.slow
 def test_unseen_faces_are_the_pictures_of_the_test_split(tiny_records, tmp_path):
     program = (
         "import sys; from pathlib import Path; from tfac.cli import demo;"

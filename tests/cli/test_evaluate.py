@@ -7,15 +7,15 @@ import pytest
 
 from tfac.attributes import ATTRIBUTES
 from tfac.evaluation.attribute_metrics import RATE_METRICS
+from tfac.export import export_saved_model
+from tfac.training.config import TrainConfig
+from tfac.training.run import run_training
+from tfac.training.workdir import load_trained_model
 
 
 def run(*flags, cwd=None):
     """Runs tfac-evaluate in its own process, as the programs' flags may not meet in one."""
-    return program("tfac.cli.evaluate", *flags, cwd=cwd)
-
-
-def program(module, *flags, cwd=None):
-    command = [sys.executable, "-m", module, *map(str, flags)]
+    command = [sys.executable, "-m", "tfac.cli.evaluate", *map(str, flags)]
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=dict(os.environ))
 
 
@@ -110,22 +110,12 @@ def test_bad_slices_and_damaged_records_are_refused_and_leave_no_report(
 @pytest.mark.slow
 def test_checkpoint_is_evaluated_and_its_export_gives_the_same_figures(tiny_records, tmp_path):
     workdir = tmp_path / "run"
-    trained = program(
-        "tfac.cli.train",
-        f"--data_dir={tiny_records}",
-        f"--workdir={workdir}",
-        "--backbone=resnet18",
-        "--image_size=32",
-        "--batch_size=12",
-        "--epochs=1",
-    )
-    assert trained.returncode == 0, trained.stderr
+    options = {"backbone": "resnet18", "image_size": (32, 32), "batch_size": 12, "epochs": 1}
+    config = TrainConfig(**options, updates_per_epoch=1)
+    run_training(config, tiny_records, workdir, show_progress=False)
     answer = run(f"--workdir={workdir}", f"--data_dir={tiny_records}")
     assert answer.returncode == 0, answer.stderr
     report = json.loads((workdir / "evaluation" / "validation" / "metrics.json").read_text())
-
-    from tfac.export import export_saved_model
-    from tfac.training.workdir import load_trained_model
 
     version = export_saved_model(load_trained_model(workdir), tmp_path / "saved_models" / "tiny")
     answer = run(

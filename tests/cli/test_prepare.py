@@ -10,6 +10,12 @@ import pytest
 from tests.data.celeba_files import NAMES, encoded_picture, write_celeba
 from tfac.data.pipeline import evaluation_dataset
 from tfac.data.records import read_info
+from tfac.evaluation.report import summarise, write_report
+from tfac.evaluation.split_scores import score_split
+from tfac.export import export_saved_model
+from tfac.training.config import TrainConfig
+from tfac.training.run import run_training
+from tfac.training.workdir import load_trained_model, scoring_model
 
 
 def tfac_prepare(*arguments) -> subprocess.CompletedProcess:
@@ -33,6 +39,7 @@ def celeba(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_skipped_pictures_are_counted_and_a_second_run_finds_the_data_set(celeba, tmp_path):
     (tmp_path / "source" / "img_align_celeba" / NAMES[2]).write_bytes(b"no picture")
     first = tfac_prepare(*celeba, "--on_error=skip")
@@ -47,6 +54,7 @@ def test_skipped_pictures_are_counted_and_a_second_run_finds_the_data_set(celeba
     assert f"{path} is already there; nothing was done" in second.stdout
 
 
+@pytest.mark.slow
 def test_broken_source_stops_with_one_line(celeba, tmp_path):
     (tmp_path / "source" / "img_align_celeba" / NAMES[2]).unlink()
     finished = tfac_prepare(*celeba)
@@ -91,63 +99,92 @@ def test_list_says_what_each_data_set_expects():
     assert tfac_prepare("--dataset=celeba").returncode == 1  # without --data_dir
 
 
-@pytest.fixture
-def own_folder(tmp_path):
-    """The flags to prepare twelve own pictures with two attributes that CelebA does not have."""
-    (tmp_path / "pictures").mkdir()
+@pytest.fixture(scope="module")
+def own_data(tmp_path_factory):
+    """A data set of twelve own pictures with two attributes that CelebA does not have.
+
+    Returns the folder, in which `data` is, and how the program ended.
+    """
+    folder = tmp_path_factory.mktemp("own")
+    (folder / "pictures").mkdir()
     lines = ["file;person;Wears_Mask;Frown"]
     for i in range(12):
-        (tmp_path / "pictures" / f"{i}.jpg").write_bytes(encoded_picture(i))
+        (folder / "pictures" / f"{i}.jpg").write_bytes(encoded_picture(i))
         lines.append(f"{i}.jpg;p{i // 2};{'true' if i % 2 else 'false'};{'' if i % 3 else 'true'}")
-    (tmp_path / "labels.csv").write_text("\n".join(lines))
-    (tmp_path / "groups.json").write_text(
+    (folder / "labels.csv").write_text("\n".join(lines))
+    (folder / "groups.json").write_text(
         '{"part_groups": {"mouth": ["Wears_Mask"], "eyes": ["Frown"]}, '
         '"subjective_attributes": ["Frown"]}'
     )
-    return (
+    finished = tfac_prepare(
         "--dataset=folder",
         "--name=own",
-        f"--source_dir={tmp_path / 'pictures'}",
-        f"--labels={tmp_path / 'labels.csv'}",
-        f"--attribute_groups={tmp_path / 'groups.json'}",
+        f"--source_dir={folder / 'pictures'}",
+        f"--labels={folder / 'labels.csv'}",
+        f"--attribute_groups={folder / 'groups.json'}",
         "--group_column=person",
         "--split_shares=0.5,0.5,0",
-        f"--data_dir={tmp_path / 'data'}",
+        f"--data_dir={folder / 'data'}",
         "--landmarks=none",
         "--workers=1",
     )
-
-
-def test_own_pictures_are_prepared(own_folder, tmp_path):
-    finished = tfac_prepare(*own_folder)
-    assert finished.returncode == 0, finished.stderr
-    assert "labels.csv: 2 attributes, labels written as false/true" in finished.stdout
-    assert f"wrote {tmp_path / 'data' / 'own' / '1.0.0'}" in finished.stdout
-    assert "--workdir=runs/own" in finished.stdout
-    assert read_info(tmp_path / "data").attributes == ("Wears_Mask", "Frown")
+    return folder, finished
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("model", ["lga_net", "dmm_cnn"])
-def test_own_attributes_go_all_the_way(own_folder, tmp_path, model):
-    tfac_prepare(*own_folder)
-    data, workdir = f"--data_dir={tmp_path / 'data'}", f"--workdir={tmp_path / 'run'}"
-    own = ["--nolandmarks", *(["--guidance=0"] if model == "lga_net" else [])]
+def test_own_pictures_are_prepared(own_data):
+    folder, finished = own_data
+    assert finished.returncode == 0, finished.stderr
+    assert "labels.csv: 2 attributes, labels written as false/true" in finished.stdout
+    assert f"wrote {folder / 'data' / 'own' / '1.0.0'}" in finished.stdout
+    assert "--workdir=runs/own" in finished.stdout
+    assert read_info(folder / "data").attributes == ("Wears_Mask", "Frown")
+
+
+def use_by_programs(model, data, folder):
+    data, workdir = f"--data_dir={data}", f"--workdir={folder / 'run'}"
     small = ["--backbone=resnet18", "--image_size=32", "--batch_size=2", "--epochs=1"]
-    for program, *flags in (
-        ("train", data, workdir, f"--model={model}", *small, *own),
-        ("evaluate", data, workdir, "--split=validation", f"--output_dir={tmp_path / 'report'}"),
-        ("export", workdir, "--name=own", f"--saved_models_dir={tmp_path / 'saved_models'}"),
+    small.append("--updates_per_epoch=1")
+    flags = [f"--model={model}", *small, "--nolandmarks", "--guidance=0"]
+    for program, *arguments in (
+        ("train", data, workdir, *flags),
+        ("evaluate", data, workdir, "--split=validation", f"--output_dir={folder / 'report'}"),
+        ("export", workdir, "--name=own", f"--saved_models_dir={folder / 'saved_models'}"),
     ):
-        command = [sys.executable, "-m", f"tfac.cli.{program}", *flags]
+        command = [sys.executable, "-m", f"tfac.cli.{program}", *arguments]
         finished = subprocess.run(command, capture_output=True, text=True)
         assert finished.returncode == 0, finished.stderr
+    assert (folder / "report").exists()
+
+
+def use_here(model, data, folder):
+    config = TrainConfig(
+        model=model,
+        backbone="resnet18",
+        image_size=(32, 32),
+        batch_size=2,
+        epochs=1,
+        updates_per_epoch=1,
+        landmarks=False,
+    )
+    run_training(config, data, folder / "run", show_progress=False)
+    trained, info = load_trained_model(folder / "run"), read_info(data)
+    batches = evaluation_dataset(info, "validation", image_size=(32, 32), batch_size=2)
+    scores = score_split(scoring_model(trained, "run"), batches, info)
+    report = summarise(trained.attributes, trained.thresholds, scores)
+    write_report(report, folder / "metrics.json")
+    export_saved_model(trained, folder / "saved_models" / "own")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("model", "use"), [("lga_net", use_by_programs), ("dmm_cnn", use_here)])
+def test_own_attributes_go_all_the_way(own_data, tmp_path, model, use):
+    use(model, own_data[0] / "data", tmp_path)
     (metadata,) = (tmp_path / "saved_models").rglob("tfac.json")
     described = json.loads(metadata.read_text())
     assert described["attributes"] == ["Wears_Mask", "Frown"]
     assert described["attribute_groups"] == {"objective": ["Wears_Mask"], "subjective": ["Frown"]}
     assert described["part_groups"] == {"mouth": ["Wears_Mask"], "eyes": ["Frown"]}
-    assert (tmp_path / "report").exists()
 
 
 def test_help_lists_the_flags_without_starting_tensorflow():
@@ -186,6 +223,7 @@ def test_killed_program_goes_on_where_it_was(tmp_path):
     assert np.sum((landmarks == 0.25).all(axis=(1, 2))) == 200  # the finished chunk's
 
 
+@pytest.mark.slow
 def test_synthetic_faces_are_prepared(tmp_path):
     counts = [f"--synthetic_{split}_count=2" for split in ("train", "validation", "test")]
     flags = ("--dataset=synthetic_faces", f"--data_dir={tmp_path}", "--synthetic_image_size=32")

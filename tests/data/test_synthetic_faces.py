@@ -56,6 +56,7 @@ def test_second_run_finds_it_and_ends(folder):
     assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == before
 
 
+@pytest.mark.slow
 def test_two_processes_draw_the_same_records(folder, tmp_path):
     other, _ = prepare_synthetic_faces(CONFIG, tmp_path, Processes(2))
     for path in folder.iterdir():

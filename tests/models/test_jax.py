@@ -7,55 +7,70 @@ import sys
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.slow
+
 PROGRAM = """
 import json, sys
 import keras, numpy as np, tfac.models
 assert keras.backend.backend() == "jax"
 from tfac.landmarks import DLIB_72
 from tfac.losses import PartGuidance, get_attribute_loss, landmark_squared_error
-model = keras.models.load_model(sys.argv[1])
-outputs = dict(model(np.load(sys.argv[2]), **json.loads(sys.argv[4])))
-labels = np.ones((2, 40), "float32")
-outputs["loss"] = get_attribute_loss("squared_error").per_element(labels, outputs["scores"])
-if "landmarks" in outputs:
-    target = np.zeros((2, 72, 2), "float32")
-    outputs["distance"] = landmark_squared_error(target, outputs["landmarks"])
-if "P5_attention_mask" in outputs:
-    guidance = PartGuidance(DLIB_72, model.group_names)
-    mask = outputs["P5_attention_mask"]
-    outputs["guidance"] = guidance.squared_error(mask, outputs["landmarks"])
-np.savez(sys.argv[3], **{name: np.array(value) for name, value in outputs.items()})
+images = np.load("images.npy")
+for name, call_arguments in json.loads(sys.argv[1]).items():
+    model = keras.models.load_model(f"{name}.keras")
+    outputs = dict(model(images, **call_arguments))
+    labels = np.ones((2, 40), "float32")
+    outputs["loss"] = get_attribute_loss("squared_error").per_element(labels, outputs["scores"])
+    if "landmarks" in outputs:
+        target = np.zeros((2, 72, 2), "float32")
+        outputs["distance"] = landmark_squared_error(target, outputs["landmarks"])
+    if "P5_attention_mask" in outputs:
+        guidance = PartGuidance(DLIB_72, model.group_names)
+        mask = outputs["P5_attention_mask"]
+        outputs["guidance"] = guidance.squared_error(mask, outputs["landmarks"])
+    np.savez(f"{name}.npz", **{key: np.array(value) for key, value in outputs.items()})
 """
 
+# Of each: the model, its arguments, and its call's.
+MODELS = {
+    "dmm_cnn": ("dmm_cnn", {"backbone": "resnet18", "branch_normalization": True}, {}),
+    "mgg_net": ("mgg_net", {"backbone": "resnet18"}, {"explain": True}),
+    "mgg_net_alexnet": ("mgg_net", {"backbone": "alexnet"}, {"explain": True}),
+    "lga_net": ("lga_net", {"backbone": "resnet18"}, {"explain": True}),
+}
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("name", "arguments", "call_arguments"),
-    [
-        ("dmm_cnn", {"backbone": "resnet18", "branch_normalization": True}, {}),
-        ("mgg_net", {"backbone": "resnet18"}, {"explain": True}),
-        ("mgg_net", {"backbone": "alexnet"}, {"explain": True}),
-        ("lga_net", {"backbone": "resnet18"}, {"explain": True}),
-    ],
-)
-def test_jax_gives_the_answers_of_tensorflow(tmp_path, name, arguments, call_arguments):
+
+@pytest.fixture(scope="module")
+def answers(tmp_path_factory):
+    """By name: what a model answers on TensorFlow, and the file of what it answers on JAX."""
     pytest.importorskip("jax", reason="JAX is not installed")
-    from tfac.losses import get_attribute_loss
     from tfac.models import create_model
 
-    model = create_model(name, **arguments)
-    model.save(tmp_path / "model.keras")
+    folder = tmp_path_factory.mktemp("jax")
     images = np.random.default_rng(0).integers(0, 256, (2, 45, 71, 3)).astype(np.uint8)
-    np.save(tmp_path / "images.npy", images)
-    files = ["model.keras", "images.npy", "outputs.npz"]
+    np.save(folder / "images.npy", images)
+    expected = {}
+    for name, (kind, arguments, call_arguments) in MODELS.items():
+        model = create_model(kind, **arguments)
+        model.save(folder / f"{name}.keras")
+        expected[name] = model(images, **call_arguments)
+    calls = {name: call_arguments for name, (*_, call_arguments) in MODELS.items()}
     subprocess.run(
-        [sys.executable, "-c", PROGRAM, *files, json.dumps(call_arguments)],
-        cwd=tmp_path,
-        env={"KERAS_BACKEND": "jax", "PATH": "", "HOME": str(tmp_path)},
+        [sys.executable, "-c", PROGRAM, json.dumps(calls)],
+        cwd=folder,
+        env={"KERAS_BACKEND": "jax", "PATH": "", "HOME": str(folder)},
         check=True,
     )
-    outputs = np.load(tmp_path / "outputs.npz")
-    for output, value in model(images, **call_arguments).items():
+    return {name: (outputs, folder / f"{name}.npz") for name, outputs in expected.items()}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_jax_gives_the_answers_of_tensorflow(answers, name):
+    from tfac.losses import get_attribute_loss
+
+    expected, file = answers[name]
+    outputs = np.load(file)
+    for output, value in expected.items():
         np.testing.assert_allclose(outputs[output], value, rtol=1e-3, atol=1e-4)
     loss = get_attribute_loss("squared_error").per_element(
         np.ones((2, 40), np.float32), outputs["scores"]
