@@ -16,7 +16,12 @@ from tfac.training.checkpoints import TrainingState, create_state
 from tfac.training.config import TrainConfig
 from tfac.training.fused_normalization import fuse_batch_norms
 from tfac.training.schedules import create_optimizer, create_plateau
-from tfac.training.step import TrainStep, create_predict_step, create_train_step
+from tfac.training.step import (
+    TrainStep,
+    create_predict_step,
+    create_train_step,
+    set_reproducible,
+)
 from tfac.training.weighting import create_weighting
 from tfac.training.workdir import TrainedModel, create_network
 
@@ -25,7 +30,7 @@ _STEPS_PER_EPOCH = 1000  # for the learning rate alone
 
 def create_steps(config: TrainConfig) -> tuple[TrainingState, TrainStep, Callable]:
     """Returns the state, the training step and the inference of `tfac-train` under a config."""
-    keras.utils.set_random_seed(config.seed)
+    set_reproducible(config.seed)
     strategy = tf.distribute.get_strategy()
     optimizer = create_optimizer(config, _STEPS_PER_EPOCH, 1)
     groups = default_groups(ATTRIBUTES)

@@ -2,12 +2,20 @@ import subprocess
 import sys
 import textwrap
 
+import keras
 import numpy as np
 import pytest
 
 from tfac.landmarks import CELEBA_5
 from tfac.losses import PartGuidance, get_attribute_loss
-from tfac.training.step import create_loss_step, joint_loss
+from tfac.training.checkpoints import create_state
+from tfac.training.schedules import NoPlateau
+from tfac.training.step import (
+    create_loss_step,
+    create_train_step,
+    joint_loss,
+    set_reproducible,
+)
 from tfac.training.weighting import UniformWeighting
 
 
@@ -213,3 +221,40 @@ def test_two_devices_do_what_one_does(
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert result.returncode == 0, result.stderr[-3000:]
     assert "same" in result.stdout
+
+
+@pytest.mark.slow
+def test_a_step_from_the_same_state_ends_with_the_same_weights():
+    import tensorflow as tf
+
+    from tfac.models import create_model
+
+    set_reproducible(1)
+    assert not tf.config.optimizer.get_experimental_options()["arithmetic_optimization"]
+    model = create_model("mgg_net", backbone="resnet18", dtype="mixed_bfloat16")
+    state = create_state(
+        model, keras.optimizers.AdamW(0.01), UniformWeighting(40), NoPlateau(), num_attributes=40
+    )
+    strategy = tf.distribute.get_strategy()
+    step = create_train_step(
+        state,
+        attribute_loss=get_attribute_loss("binary_crossentropy"),
+        beta=0.0,
+        batch_size=8,
+        strategy=strategy,
+    )
+    rng = np.random.default_rng(2)
+    batch = {
+        "images": tf.constant(rng.integers(0, 256, (8, 32, 32, 3), np.uint8)),
+        "labels": tf.constant(rng.integers(0, 2, (8, 40)).astype(np.float32)),
+        "label_mask": tf.ones((8, 40)),
+    }
+    variables = [*model.variables, *state.optimizer.variables]
+    start = [variable.numpy() for variable in variables]
+    ends = set()
+    for _ in range(20):
+        for variable, value in zip(variables, start, strict=True):
+            variable.assign(value)
+        step(batch)
+        ends.add(b"".join(variable.numpy().tobytes() for variable in model.variables))
+    assert len(ends) == 1

@@ -39,6 +39,7 @@ from tfac.training.step import (
     create_loss_step,
     create_predict_step,
     create_train_step,
+    set_reproducible,
 )
 from tfac.training.summaries import Summaries
 from tfac.training.thresholds import get_threshold_rule
@@ -89,7 +90,7 @@ def run_training(
         check_initial_workdir(config, info)
     claim_workdir(workdir, config, info, writes)
     require_same(strategy, "the options and the data set", (config.to_dict(), info.fingerprint))
-    keras.utils.set_random_seed(config.seed)
+    set_reproducible(config.seed)
 
     plan = create_plan(config, info.splits[config.train_split])
     attribute_loss = _create_attribute_loss(config, info, workdir, show_progress, writes)

@@ -86,6 +86,18 @@ def joint_loss(
     return losses
 
 
+def set_reproducible(seed: int) -> None:
+    """Makes this process draw and add up the same way each time; before anything is compiled.
+
+    TensorFlow rewrites sums into `AddN`, which starts with whichever of three or more terms is at
+    hand first. So one step in ten or fewer of MGG-Net ended with other roundings, the more the
+    busier the machine, and a resumed run with other weights. Without Grappler's arithmetic
+    optimization the sums stay as they are written, at the same speed.
+    """
+    keras.utils.set_random_seed(seed)
+    tf.config.optimizer.set_experimental_options({"arithmetic_optimization": False})
+
+
 def create_train_step(
     state: TrainingState,
     *,
