@@ -8,12 +8,13 @@ the other waits. Both start from the same weights and work on the same batch of 
 float32 their first scores and losses must agree, or the benchmark ends with an error.
 
 - tfac: the training step of `tfac-train` with its defaults; inference as in its validation.
-- the engines of `tfac-serve` for inference: the folded SavedModel, in the row's precision, and ONNX
-  Runtime and OpenVINO, which compute in float32; a call gives probabilities and predictions too.
+- the engines of `tfac-serve` for inference: the folded SavedModel and OpenVINO in the row's
+  precision, and ONNX Runtime in float32; a call gives probabilities and predictions too.
 - PyTorch: channels-last, autocast in bfloat16 rows, fused AdamW; eager and with `torch.compile`.
 
 Prints pictures a second, median and range, and the best way's rate over that of the best of
-PyTorch's ways in the same turn; writes Markdown and JSON with --output.
+PyTorch's ways in the same turn; writes Markdown and JSON after each row with --output. All ways of
+a network are in memory at once: measure DMM-CNN by itself, --rows=dmm_cnn:resnet50:float32:32.
 """
 
 import json
@@ -46,7 +47,6 @@ _ROWS = flags.DEFINE_list(
         "baseline:resnet50:float32:32",
         "mgg_net:resnet18:float32:64",
         "mgg_net:resnet18:mixed_bfloat16:64",
-        "dmm_cnn:resnet50:float32:32",
     ],
     "What to measure, NETWORK:BACKBONE:PRECISION:BATCH each.",
 )
@@ -98,7 +98,6 @@ def main(argv: Sequence[str]) -> None:
     if check.returncode:
         print(f"skipped: {_TORCH_PYTHON.value} has no PyTorch; name one with --torch_python")
         return
-    torch = _Torch(_TORCH_PYTHON.value)
     rows = []
     for row in _ROWS.value:
         network, backbone, precision, batch_size = row.split(":")
@@ -109,14 +108,16 @@ def main(argv: Sequence[str]) -> None:
             batch_size=int(batch_size),
             precision=precision,
         )
+        torch = _Torch(_TORCH_PYTHON.value)
         rows += _measure(torch, config)
+        versions = {**about(["tensorflow", "keras", "onnxruntime", "openvino"]), **torch.ask()}
+        torch.close()
         print(_table(rows[-2:]), flush=True)
-    versions = {**about(["tensorflow", "keras", "onnxruntime", "openvino"]), **torch.ask()}
-    torch.close()
+        if _OUTPUT.value:
+            content = json.dumps({**versions, "rows": rows}, indent=1)
+            Path(f"{_OUTPUT.value}.json").write_text(content)
+            Path(f"{_OUTPUT.value}.md").write_text(_table(rows) + "\n")
     print(" · ".join(f"{name} {value}" for name, value in versions.items()))
-    if _OUTPUT.value:
-        Path(f"{_OUTPUT.value}.json").write_text(json.dumps({**versions, "rows": rows}, indent=1))
-        Path(f"{_OUTPUT.value}.md").write_text(_table(rows) + "\n")
 
 
 def _measure(torch: _Torch, config: TrainConfig) -> list[dict]:
