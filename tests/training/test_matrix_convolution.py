@@ -71,12 +71,14 @@ def assert_same(found, expected, tolerance):
         {"kernel_size": (3, 2)},
         {"strides": 2},
         {"strides": (2, 1)},
+        {"kernel_size": 5},
+        {"kernel_size": 2, "strides": 3},
         {"padding": "valid"},
         {"padding": "valid", "strides": 2, "use_bias": False},
         {"activation": "relu"},
     ],
 )
-@pytest.mark.parametrize("shape", [(3, 3), (2, 2), (4, 6), (5, 8), (9, 9)])
+@pytest.mark.parametrize("shape", [(1, 1), (3, 3), (2, 2), (4, 6), (5, 8), (9, 9)])
 def test_answers_and_gradients_are_keras_s(shape, options, dtype):
     if options.get("padding") == "valid" and min(shape) < 3:
         shape = (3, 4)
@@ -88,7 +90,7 @@ def test_answers_and_gradients_are_keras_s(shape, options, dtype):
     assert_same(found, expected, TOLERANCES[dtype])
 
 
-def test_product_of_patches_follows_the_definition():
+def test_product_by_position_follows_the_definition():
     model = network((2, 2), products=True)
     kernel, bias = model.get_weights()
     images = maps(1, (2, 2))
@@ -110,7 +112,9 @@ def test_product_of_patches_follows_the_definition():
         ((2, 2), {}, 0),
         ((3, 3), {}, 1),
         ((9, 9), {"kernel_size": 1}, 0),
-        ((9, 9), {"kernel_size": 1, "strides": 2}, 1),
+        ((9, 9), {"kernel_size": 1, "strides": 2}, 0),
+        ((4, 4), {"strides": 2}, 0),
+        ((5, 5), {"strides": 2}, 1),
         ((None, None), {"kernel_size": 1}, 1),
     ],
 )
