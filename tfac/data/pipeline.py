@@ -29,7 +29,9 @@ from tfac.errors import ConfigError, DataError
 from tfac.files import whole_directory
 
 __all__ = [
+    "PREFETCHED_BATCHES",
     "RecordsInfo",
+    "dataset_options",
     "decode_records",
     "evaluation_dataset",
     "read_batches",
@@ -42,6 +44,7 @@ __all__ = [
 # depends on both, so they are fixed rather than tuned to the machine.
 _FILES_AT_A_TIME = 16
 _RECORDS_A_TURN = 16
+PREFETCHED_BATCHES = 2  # that wait for whoever uses them
 _DECODED_TOGETHER = 16  # for a cache; without one, a batch
 
 # What tf.data raises for a cut off, corrupt, undecodable or missing record, picture or file.
@@ -140,7 +143,7 @@ def train_dataset(
     dataset = dataset.enumerate(start_step).map(augmented, num_parallel_calls=tf.data.AUTOTUNE)
     # Several workers would otherwise ask each other at each step whether the data set has ended.
     dataset = dataset.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
-    return dataset.prefetch(tf.data.AUTOTUNE).with_options(_options())
+    return dataset.prefetch(PREFETCHED_BATCHES).with_options(dataset_options())
 
 
 def evaluation_dataset(
@@ -164,7 +167,23 @@ def evaluation_dataset(
         dataset = _decode(serialized_records(info, split).batch(batch_size), info, image_size)
     else:
         dataset = _decoded(info, split, image_size, cache).batch(batch_size)
-    return dataset.prefetch(tf.data.AUTOTUNE).with_options(_options())
+    return dataset.prefetch(PREFETCHED_BATCHES).with_options(dataset_options())
+
+
+def dataset_options() -> tf.data.Options:
+    """Returns how every data set here is run: in order, and without tuning itself.
+
+    Where tf.data tunes itself, an iterator that is dropped waits for the thread that does it, which
+    often misses the call to end and sleeps on: as long as it has run already, up to a minute. So
+    `AUTOTUNE` stands for the number of cores.
+    """
+    options = tf.data.Options()
+    options.deterministic = True
+    options.autotune.enabled = False
+    # With several workers each takes its share of every batch; sharding by file would change the
+    # number of records that the count at the end expects.
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
+    return options
 
 
 def serialized_records(info: RecordsInfo, split: str) -> tf.data.Dataset:
@@ -286,12 +305,3 @@ def _stream(seed: int, stream: int, position: tf.Tensor) -> tf.Tensor:
     return tf.random.experimental.stateless_fold_in(
         tf.constant([seed, stream], tf.int64), tf.cast(position, tf.int64)
     )
-
-
-def _options() -> tf.data.Options:
-    options = tf.data.Options()
-    options.deterministic = True
-    # With several workers each takes its share of every batch; sharding by file would change the
-    # number of records that the count at the end expects.
-    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
-    return options

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 
-from tfac.data.pipeline import read_batches
+from tfac.data.pipeline import dataset_options, read_batches
 from tfac.data.preprocessing import decode_picture
 from tfac.data.records import RecordsInfo, check_shards
 
@@ -69,7 +69,7 @@ def read_statistics(info: RecordsInfo, split: str) -> SplitStatistics:
     check_shards(info, split)
     records = tf.data.TFRecordDataset(info.shards(split))
     records = records.map(lambda record: _look_at(info.parse(record)), tf.data.AUTOTUNE)
-    batches = records.batch(_BATCH).prefetch(1)
+    batches = records.batch(_BATCH).prefetch(1).with_options(dataset_options())
     keys, checksums, num_bytes = [], [], 0
     gathered = {name: [] for name in ("size", "labels", "label_mask", "landmarks_valid")}
     hashes, contrasts = [], []

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from tfac.data.pipeline import read_batches
+from tfac.data.pipeline import dataset_options, read_batches
 from tfac.data.preprocessing import decode_picture
 from tfac.data.records import RecordsInfo
 from tfac.data_report.summary import SplitSummary
@@ -21,9 +21,10 @@ def summarize(info: RecordsInfo, split: str, shard: Path) -> SplitSummary:
     """
     records = tf.data.TFRecordDataset(str(shard))
     pictures = records.map(lambda record: _look_at(info.parse(record)), tf.data.AUTOTUNE)
-    batches = read_batches(pictures.batch(_BATCH).prefetch(1), info, split)
+    batches = pictures.batch(_BATCH).prefetch(1).with_options(dataset_options())
     summaries = (
-        SplitSummary.of({name: value.numpy() for name, value in batch.items()}) for batch in batches
+        SplitSummary.of({name: value.numpy() for name, value in batch.items()})
+        for batch in read_batches(batches, info, split)
     )
     return functools.reduce(SplitSummary.__add__, summaries)
 

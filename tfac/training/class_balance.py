@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 
-from tfac.data.pipeline import read_batches
+from tfac.data.pipeline import dataset_options, read_batches
 from tfac.data.records import RecordsInfo, check_shards
 from tfac.errors import DataError
 from tfac.files import whole_file
@@ -73,6 +73,7 @@ def count_labels(info: RecordsInfo, split: str, show_progress: bool = False) -> 
 
     records = tf.data.TFRecordDataset(info.shards(split), num_parallel_reads=tf.data.AUTOTUNE)
     batches = records.batch(_BATCH).map(labels, num_parallel_calls=tf.data.AUTOTUNE)
+    batches = batches.with_options(dataset_options())
     totals = np.zeros((2, len(info.attributes)), np.int64)
     with tqdm.tqdm(
         total=info.splits[split],

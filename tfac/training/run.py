@@ -9,7 +9,13 @@ import tensorflow as tf
 from absl import logging
 
 from tfac.data.augmentation import Augmentation
-from tfac.data.pipeline import evaluation_dataset, read_batches, read_info, train_dataset
+from tfac.data.pipeline import (
+    PREFETCHED_BATCHES,
+    evaluation_dataset,
+    read_batches,
+    read_info,
+    train_dataset,
+)
 from tfac.data.records import RecordsInfo
 from tfac.errors import ConfigError
 from tfac.losses import AttributeLoss, PartGuidance, get_attribute_loss
@@ -269,7 +275,7 @@ def _validation_dataset(config: TrainConfig, info: RecordsInfo) -> tf.data.Datas
 
 def _step_features(dataset: tf.data.Dataset) -> tf.data.Dataset:
     dataset = dataset.map(lambda batch: {name: batch[name] for name in STEP_FEATURES})
-    return dataset.prefetch(tf.data.AUTOTUNE)
+    return dataset.prefetch(PREFETCHED_BATCHES)
 
 
 def _require_splits(config: TrainConfig, info: RecordsInfo) -> None:
