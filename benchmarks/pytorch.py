@@ -14,7 +14,8 @@ float32 their first scores and losses must agree, or the benchmark ends with an 
 
 Prints pictures a second, median and range, and the best way's rate over that of the best of
 PyTorch's ways in the same turn; writes Markdown and JSON after each row with --output. All ways of
-a network are in memory at once: measure DMM-CNN by itself, --rows=dmm_cnn:resnet50:float32:32.
+a network are in memory at once: measure DMM-CNN by itself, and where 24 GB are not enough without
+ONNX, --rows=dmm_cnn:resnet50:float32:32 --engines=tensorflow,openvino.
 """
 
 import json
