@@ -83,11 +83,13 @@ def test_answers_and_gradients_are_keras_s(shape, options, dtype):
     if options.get("padding") == "valid" and min(shape) < 3:
         shape = (3, 4)
     images = maps(3, shape)
-    found, expected = (
-        answers(network(shape, products=products, dtype=dtype, **options), images)
-        for products in (True, False)
-    )
-    assert_same(found, expected, TOLERANCES[dtype])
+    model = network(shape, products=True, dtype=dtype, **options)
+    # Keras in float32: in bfloat16 oneDNN leaves what it finds in memory where a place of the
+    # kernel lies on the padding alone.
+    reference = network(shape, products=False, **options)
+    found, expected = answers(model, images), answers(reference, images)
+    assert found[0].dtype == model.layers[-1].compute_dtype
+    assert_same([tf.cast(a, tf.float32) for a in found], expected, TOLERANCES[dtype])
 
 
 def test_product_by_position_follows_the_definition():
