@@ -174,8 +174,8 @@ def dataset_options() -> tf.data.Options:
     """Returns how every data set here is run: in order, and without tuning itself.
 
     Where tf.data tunes itself, an iterator that is dropped waits for the thread that does it, which
-    often misses the call to end and sleeps on: as long as it has run already, up to a minute. So
-    `AUTOTUNE` stands for the number of cores.
+    at times sleeps on through the call to end: seen for seconds, and longer the longer it has run.
+    So `AUTOTUNE` stands for the number of cores.
     """
     options = tf.data.Options()
     options.deterministic = True
