@@ -155,7 +155,7 @@ def test_evaluation_pictures_are_unchanged(info):
 
 @pytest.mark.parametrize("cache", ["none", "memory"])
 def test_no_data_set_tunes_itself(info, cache):
-    """Its iterator would wait, when it is dropped, as long as it has run."""
+    """Its iterator could wait for seconds when it is dropped, see `dataset_options`."""
     evaluation = evaluation_dataset(info, "train", image_size=(16, 16), batch_size=5, cache=cache)
     for dataset in (evaluation, train(info, cache=cache)):
         images = dataset.map(lambda batch: batch["images"])

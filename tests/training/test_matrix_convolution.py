@@ -89,6 +89,7 @@ def test_answers_and_gradients_are_keras_s(shape, options, dtype):
     reference = network(shape, products=False, **options)
     found, expected = answers(model, images), answers(reference, images)
     assert found[0].dtype == model.layers[-1].compute_dtype
+    assert [a.dtype for a in found[1:]] == [a.dtype for a in expected[1:]]
     assert_same([tf.cast(a, tf.float32) for a in found], expected, TOLERANCES[dtype])
 
 
