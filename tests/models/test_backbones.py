@@ -38,6 +38,7 @@ def test_output_stride_changes_the_map_and_not_the_weights(output_stride, side):
         ("resnet18", 8, {"P3": (8, 8, 128), "P4": (8, 8, 256), "P5": (8, 8, 512)}),
         ("vgg16", 32, {"P3": (8, 8, 256), "P4": (4, 4, 512), "P5": (2, 2, 512)}),
         ("alexnet", 32, {"P3": (4, 4, 384), "P4": (4, 4, 256), "P5": (2, 2, 256)}),
+        ("dlib_resnet29", 32, {"P3": (7, 7, 64), "P4": (3, 3, 128), "P5": (1, 1, 512)}),
     ],
 )
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
@@ -74,7 +75,7 @@ def test_weights_of_another_backbone_are_refused(tmp_path):
 
 
 def test_missing_weights_are_refused():
-    with pytest.raises(ConfigError, match="backbone_weights: expected imagenet"):
+    with pytest.raises(ConfigError, match="backbone_weights: expected dlib, imagenet"):
         create_model("baseline", backbone="resnet18", backbone_weights="nowhere.weights.h5")
 
 
@@ -90,6 +91,7 @@ def test_imagenet_weights_that_nobody_publishes_are_refused():
         ("resnet18", 4, "output_stride"),
         ("vgg16", 16, "32"),
         ("alexnet", 16, "32"),
+        ("dlib_resnet29", 16, "32"),
     ],
 )
 def test_unknown_backbones_and_strides_are_refused(name, output_stride, message):

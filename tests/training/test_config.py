@@ -68,7 +68,7 @@ def test_other_image_sizes_are_refused(value):
         ({"model": "mgg_net", "guidance": 0.5}, "guidance=0.5 means something to model=lga_net"),
         ({"model": "mgg_net", "attention_levels": "none"}, "is model=baseline"),
         ({"model": "lga_net", "attention_levels": "none"}, "guidance must be 0"),
-        ({"backbone": "alexnet", "backbone_weights": "imagenet"}, "no weights of alexnet"),
+        ({"backbone": "alexnet", "backbone_weights": "imagenet"}, "nobody publishes alexnet"),
         ({"model": "mgg_net", "weighting": "gradnorm"}, "last layer that all heads share"),
         ({"weighting": "gradnorm", "strategy": "mirrored"}, "gradients of the whole batch"),
         ({"schedule": "step", "warmup_epochs": 0.0}, "schedule=step and drop_epoch go together"),

@@ -9,6 +9,8 @@ import keras_hub
 
 from tfac.errors import ConfigError
 from tfac.models.alexnet import create_alexnet
+from tfac.models.dlib_resnet import create_dlib_resnet29
+from tfac.models.dlib_weights import load_dlib_weights
 
 _RESNETS = {
     "resnet18": ("basic_block", (2, 2, 2, 2)),
@@ -25,8 +27,9 @@ _PRESETS = {
 _LEVEL_LAYERS = {
     "vgg16": {"P3": "block3_pool", "P4": "block4_pool", "P5": "block5_pool"},
     "alexnet": {"P3": "block3_conv", "P4": "block4_conv", "P5": "block5_pool"},
+    "dlib_resnet29": {"P3": "stage2_block4_relu", "P4": "stage3_block3_relu", "P5": "with_context"},
 }
-BACKBONES: tuple[str, ...] = (*_RESNETS, "vgg16", "alexnet")
+BACKBONES: tuple[str, ...] = (*_RESNETS, "vgg16", "alexnet", "dlib_resnet29")
 FEATURE_LEVELS = ("P3", "P4", "P5")
 OUTPUT_STRIDES = (8, 16, 32)
 
@@ -55,6 +58,8 @@ def create_backbone(name: str, output_stride: int = 32, dtype=None) -> keras.Mod
         return _create_vgg16(dtype)
     if name == "alexnet":
         return create_alexnet(dtype)
+    if name == "dlib_resnet29":
+        return create_dlib_resnet29(dtype)
     block_type, blocks = _RESNETS[name]
     halved = OUTPUT_STRIDES.index(output_stride)  # stages 3 and 4 that keep their stride of 2
     return keras_hub.models.ResNetBackbone(
@@ -91,8 +96,9 @@ def create_feature_extractor(backbone: keras.Model) -> keras.Model:
 
     The answer is ``{"P3": [B, h, w, C], "P4": ..., "P5": ...}``; "P5" is the backbone's own output.
     ResNet's blocks are the paper's conv3_x to conv5_x, VGG's end in their pooling, AlexNet's are
-    the third, the fourth, and the fifth convolution with its pooling. At the published stride of 32
-    the three have strides 8, 16 and 32; AlexNet's have 16, 16 and 32.
+    the third, the fourth, and the fifth convolution with its pooling; dlib's are its second, third
+    and fourth stage, the last with the mean of the fifth. At the published stride of 32 the three
+    have strides 8, 16 and 32; AlexNet's have 16, 16 and 32.
 
     Args:
         backbone: made by `create_backbone`; the two share their layers and weights.
@@ -124,15 +130,24 @@ def load_backbone_weights(backbone: keras.Model, source: str) -> None:
 
     Args:
         backbone: the backbone to change.
-        source: "imagenet" downloads KerasHub's ImageNet preset (the one place that uses the
-            network); otherwise a local ``.weights.h5`` file of the same backbone or a folder
-            holding a KerasHub preset.
+        source: "dlib" reads dlib's face recognition network from the installed package
+            `face_recognition_models`; "imagenet" downloads KerasHub's ImageNet preset (the one
+            place that uses the network); otherwise a local ``.weights.h5`` file of the same
+            backbone or a folder holding a KerasHub preset.
 
     Raises:
         ConfigError: there is no such file, folder or preset, or its weights do not fit the
             backbone.
     """
     path = Path(source)
+    if source == "dlib":
+        if backbone.name != "dlib_resnet29":
+            raise ConfigError(
+                "backbone_weights: dlib's weights are those of backbone dlib_resnet29. "
+                f"Received: {backbone.name}"
+            )
+        load_dlib_weights(backbone)
+        return
     if source == "imagenet" and backbone.name not in _PRESETS:
         raise ConfigError(
             f"backbone_weights: there are no ImageNet weights for {backbone.name}, only for "
@@ -149,7 +164,7 @@ def load_backbone_weights(backbone: keras.Model, source: str) -> None:
                 backbone.load_weights(path)
         else:
             raise ConfigError(
-                "backbone_weights: expected imagenet, a .weights.h5 file or a folder with a "
+                "backbone_weights: expected dlib, imagenet, a .weights.h5 file or a folder with a "
                 f"KerasHub preset. Received: {source}"
             )
     except (ValueError, OSError, UserWarning) as error:

@@ -3,8 +3,8 @@
 import keras
 
 # ImageNet's mean and standard deviation, which KerasHub's presets were trained with.
-_MEAN = (0.485, 0.456, 0.406)
-_STD = (0.229, 0.224, 0.225)
+IMAGE_MEAN = (0.485, 0.456, 0.406)
+IMAGE_STD = (0.229, 0.224, 0.225)
 
 
 def create_image_normalization() -> keras.layers.Layer:
@@ -14,8 +14,8 @@ def create_image_normalization() -> keras.layers.Layer:
     a picture between 128 and 255 after a shift.
     """
     return keras.layers.Rescaling(
-        scale=[1 / (255 * std) for std in _STD],
-        offset=[-mean / std for mean, std in zip(_MEAN, _STD, strict=True)],
+        scale=[1 / (255 * std) for std in IMAGE_STD],
+        offset=[-mean / std for mean, std in zip(IMAGE_MEAN, IMAGE_STD, strict=True)],
         dtype="float32",
         name="image_normalization",
     )

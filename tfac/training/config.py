@@ -55,12 +55,13 @@ class TrainConfig:
     backbone: str = _option(
         "resnet50",
         "backbone network",
-        choices=("resnet18", "resnet34", "resnet50", "vgg16", "alexnet"),
+        choices=("resnet18", "resnet34", "resnet50", "vgg16", "alexnet", "dlib_resnet29"),
         models=WITH_BACKBONE,
     )
     backbone_weights: str | None = _option(
         None,
-        "where the backbone starts: imagenet (downloaded), a .weights.h5 file or a folder with a "
+        "where the backbone starts: dlib (dlib_resnet29's, from the installed package "
+        "face_recognition_models), imagenet (downloaded), a .weights.h5 file or a folder with a "
         "KerasHub preset; empty for random weights",
         models=WITH_BACKBONE,
     )
@@ -289,13 +290,18 @@ class TrainConfig:
             )
         if self.output_stride not in (8, 16, 32):
             yield f"output_stride: expected 8, 16 or 32. Received: {self.output_stride}"
-        if self.backbone in ("vgg16", "alexnet") and self.output_stride != 32:
+        if not self.backbone.startswith("resnet") and self.output_stride != 32:
             yield (
                 f"output_stride={self.output_stride} needs a ResNet backbone; {self.backbone} has "
                 "32 alone"
             )
-        if self.backbone == "alexnet" and self.backbone_weights == "imagenet":
-            yield "backbone_weights=imagenet: no weights of alexnet are published for Keras"
+        if self.backbone in ("alexnet", "dlib_resnet29") and self.backbone_weights == "imagenet":
+            yield f"backbone_weights=imagenet: nobody publishes {self.backbone}'s for Keras"
+        if self.backbone != "dlib_resnet29" and self.backbone_weights == "dlib":
+            yield (
+                "backbone_weights=dlib are those of backbone=dlib_resnet29. Received: "
+                f"backbone={self.backbone}"
+            )
         if self.warmup_epochs and self.schedule != "cosine":
             yield f"warmup_epochs={self.warmup_epochs} needs schedule=cosine, not {self.schedule}"
         if (self.schedule == "step") != (self.drop_epoch is not None):

@@ -19,6 +19,7 @@ from tfac.data.pipeline import (
 from tfac.data.records import RecordsInfo
 from tfac.errors import ConfigError
 from tfac.losses import AttributeLoss, PartGuidance, get_attribute_loss
+from tfac.models.calibration import calibrate_batch_norms
 from tfac.training.checkpoints import (
     Checkpoints,
     TrainingState,
@@ -53,6 +54,7 @@ from tfac.training.validation import ValidationResult, validate
 from tfac.training.weighting import create_weighting
 from tfac.training.workdir import check_initial_workdir, claim_workdir, create_network
 
+_CALIBRATION_PICTURES = 128
 _SAMPLED_PICTURES = 10  # validation pictures a step that weighting=aw looks at
 # A validation batch has about so many pixels (512 pictures of 64x64), at least a training batch's:
 # casting and folding weights costs the same for any batch, and inference keeps few maps.
@@ -102,8 +104,11 @@ def run_training(
     attribute_loss = _create_attribute_loss(config, info, workdir, show_progress, writes)
     state = _create_state(config, info, plan, strategy)
     checkpoints = Checkpoints(workdir, state, writes)
-    if not checkpoints.restore_latest() and config.initial_workdir:
-        _start_from(Path(config.initial_workdir), state)
+    if not checkpoints.restore_latest():
+        if config.initial_workdir:
+            _start_from(Path(config.initial_workdir), state)
+        if config.backbone_weights == "dlib":
+            _calibrate(config, info, state.model)
     require_same(strategy, "the step that workdir's checkpoint is of", int(state.step.numpy()))
     train_step = create_train_step(
         state,
@@ -209,6 +214,18 @@ def _start_from(initial_workdir: Path, state: TrainingState) -> None:
     thresholds, step = restore_for_use(initial_workdir, state.model, state.thresholds.shape[0])
     state.thresholds.assign(thresholds)
     logging.info("Starting from %s, step %d", initial_workdir, step)
+
+
+def _calibrate(config: TrainConfig, info: RecordsInfo, model: keras.Model) -> None:
+    """Gives the backbone's norms, which dlib's file has no statistics for, those of pictures."""
+    dataset = evaluation_dataset(
+        info,
+        config.train_split,
+        image_size=config.image_size,
+        batch_size=_CALIBRATION_PICTURES,
+    )
+    batch = next(read_batches(dataset.take(1), info, config.train_split))
+    calibrate_batch_norms(model, batch["images"])
 
 
 def _sample_losses(
