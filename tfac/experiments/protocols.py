@@ -94,6 +94,17 @@ _SMALL_BACKBONE = {**_SMALL, **_RESNET18, "output_stride": 16}
 # accuracy on CelebA's faces, where exact thresholds give 88.4 % (6 epochs, seed 0).
 _SMALL_DMM_CNN = {**_SMALL_BACKBONE, "gamma": 0.2}
 
+# dlib's network, fine-tuned; its early layers at lower rates.
+_DLIB = {
+    "backbone": "dlib_resnet29",
+    "backbone_weights": "dlib",
+    "learning_rate": 0.001,
+    "backbone_rate": 0.3,
+    "first_layer_rate": 0.17,
+}
+_SMALL_DLIB = {**_SMALL, **_DLIB, "image_size": (137, 112)}
+_PRETRAINED = {**_DLIB, "image_size": (137, 112), "epochs": 4, "batch_size": 32}
+
 _DEMO = {"image_size": (64, 64), "epochs": 3, "updates_per_epoch": 2, "cache": "memory"}
 _DEMO_BACKBONE = {**_DEMO, **_RESNET18, "output_stride": 16}
 
@@ -102,6 +113,19 @@ PROTOCOLS: tuple[Protocol, ...] = (
         name="from_scratch",
         about="224 pixels, random weights, AdamW and a cosine: the defaults of tfac-train",
         families={"dmm_baseline": {}, "dmm_cnn": {}, "mgg_net": _RESNET18, "part_networks": {}},
+        dynamic_weighting="uniform",
+        fixed=_FROM_SCRATCH,
+    ),
+    Protocol(
+        name="pretrained",
+        about="dlib's face recognition network, fine-tuned: 4 epochs of AdamW with a cosine, lower "
+        "rates for early layers",
+        families={
+            "dmm_baseline": _PRETRAINED,
+            "dmm_cnn": _PRETRAINED,
+            "mgg_net": _PRETRAINED,
+            "two_crop_net": {**_PRETRAINED, "image_size": (218, 178)},
+        },
         dynamic_weighting="uniform",
         fixed=_FROM_SCRATCH,
     ),
@@ -143,6 +167,20 @@ PROTOCOLS: tuple[Protocol, ...] = (
             "part_networks": _SMALL,
         },
         # Raw weights fall towards 0, and with them training (README, "Results").
+        dynamic_weighting="dynamic_mean_one",
+    ),
+    Protocol(
+        name="small_pretrained",
+        about="for 2 cores: as small, but from dlib's face recognition network at 137x112 pixels, "
+        "with lower rates for early layers",
+        families={
+            "dmm_baseline": _SMALL_DLIB,
+            "dmm_cnn": {**_SMALL_DLIB, "gamma": 0.2},
+            "mgg_net": _SMALL_DLIB,
+            "mgg_net_balanced": _SMALL_DLIB,
+            # It resizes its crops itself, so the pictures stay as they are stored.
+            "two_crop_net": {**_SMALL_DLIB, "image_size": (64, 64)},
+        },
         dynamic_weighting="dynamic_mean_one",
     ),
     Protocol(

@@ -37,6 +37,7 @@ _DMM_CNN = {"model": "dmm_cnn", "weighting": DYNAMIC, "thresholds": "adaptive"}
 _BASELINE = {"model": "baseline", "thresholds": "fixed"}
 _MGG_NET = {"model": "mgg_net", "thresholds": "fixed"}
 _LGA_NET = {"model": "lga_net", "thresholds": "fixed", "test_time_flip": True}
+_TWO_CROP_NET = {"model": "two_crop_net", "thresholds": "fixed", "test_time_flip": True}
 _GAL = {**_MGG_NET, "graph": False}
 _INDEPENDENT = {**_GAL, "attention_groups": "attributes"}
 _BALANCED = {"class_balance": "positive"}
@@ -160,6 +161,25 @@ EXPERIMENTS: tuple[Experiment, ...] = (
         "dmm_baseline",
         "the plain backbone with test-time flip",
         {**_BASELINE, "test_time_flip": True},
+    ),
+    Experiment(
+        "two_crop_net",
+        "two_crop_net",
+        "the two-crop network: the whole picture and a close-up of the face, one linear head",
+        _TWO_CROP_NET,
+        True,
+    ),
+    Experiment(
+        "two_crop_no_flip",
+        "two_crop_net",
+        "the two-crop network without test-time flip",
+        {**_TWO_CROP_NET, "test_time_flip": False},
+    ),
+    Experiment(
+        "two_crop_frozen",
+        "two_crop_net",
+        "the two-crop network, its backbones frozen",
+        {**_TWO_CROP_NET, "freeze": True},
     ),
     # Systems that both papers compare with
     Experiment(

@@ -16,6 +16,7 @@ from tfac.models.mcnn_aux import MCNNAUX
 from tfac.models.mgg_net import MGGNet
 from tfac.models.prediction import predict
 from tfac.models.ps_mcnn import PSMCNN
+from tfac.models.two_crop_net import TwoCropNet
 
 __all__ = [
     "BACKBONES",
@@ -26,6 +27,8 @@ __all__ = [
     "PSMCNN",
     "Baseline",
     "MGGNet",
+    "TwoCropNet",
+    "backbones",
     "create_backbone",
     "create_feature_extractor",
     "create_model",
@@ -38,6 +41,7 @@ MODELS = {
     "mgg_net": MGGNet,
     "lga_net": LGANet,
     "baseline": Baseline,
+    "two_crop_net": TwoCropNet,
     "mcnn_aux": MCNNAUX,
     "ps_mcnn": PSMCNN,
 }
@@ -60,7 +64,15 @@ def create_model(name: str, backbone_weights: str | None = None, **arguments) ->
     model = MODELS[name](**arguments)
     model.build((None, None, None, 3))
     if backbone_weights:
-        if not hasattr(model, "backbone"):
+        if not backbones(model):
             raise ConfigError(f"backbone_weights: {name} has no backbone to load them into")
-        load_backbone_weights(model.backbone, backbone_weights)
+        for backbone in backbones(model):
+            load_backbone_weights(backbone, backbone_weights)
     return model
+
+
+def backbones(model: keras.Model) -> list[keras.Model]:
+    """Returns a model's backbones: one, two of `TwoCropNet`, none of MCNN-AUX and PS-MCNN."""
+    if hasattr(model, "backbones"):
+        return list(model.backbones)
+    return [model.backbone] if hasattr(model, "backbone") else []

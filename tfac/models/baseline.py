@@ -53,8 +53,12 @@ class Baseline(keras.Model):
 
     def call(self, images, training=False):
         """Maps images [B, H, W, 3] to ``{"scores": [B, A]}``."""
+        return {"scores": self.head(self.features(images, training=training))}
+
+    def features(self, images, training=False):
+        """Maps images [B, H, W, 3] to what the head reads, [B, C]."""
         feature_map = self.backbone(self.normalization(images), training=training)  # [B, h, w, C]
-        return {"scores": self.head(self.pooling(feature_map))}
+        return self.pooling(feature_map)
 
     def compute_output_shape(self, input_shape):
         """Returns ``{"scores": (B, A)}``."""

@@ -13,8 +13,10 @@ from tfac.errors import ConfigError
 
 MAX_IMAGE_SIDE = 2048
 
-MODELS = ("dmm_cnn", "mgg_net", "lga_net", "baseline", "mcnn_aux", "ps_mcnn")
-WITH_BACKBONE = ("dmm_cnn", "mgg_net", "lga_net", "baseline")
+MODELS = ("dmm_cnn", "mgg_net", "lga_net", "baseline", "two_crop_net", "mcnn_aux", "ps_mcnn")
+WITH_BACKBONE = ("dmm_cnn", "mgg_net", "lga_net", "baseline", "two_crop_net")
+WITH_OUTPUT_STRIDE = ("dmm_cnn", "mgg_net", "lga_net", "baseline")
+_WITH_LINEAR_HEAD = ("baseline", "two_crop_net")
 _WITH_LANDMARKS = ("dmm_cnn", "lga_net")
 _WITH_ATTENTION = ("mgg_net", "lga_net")
 _WITH_ONE_LAST_MAP = ("dmm_cnn", "baseline")
@@ -78,7 +80,13 @@ class TrainConfig:
         "picture side / side of the backbone's last map: 32, 16 or 8",
         minimum=8,
         maximum=32,
-        models=WITH_BACKBONE,
+        models=WITH_OUTPUT_STRIDE,
+    )
+    freeze: bool = _option(
+        False,
+        "leave the backbone as it starts and fit the head alone, by logistic regression on what "
+        "the backbone says of each picture: no epochs, seconds",
+        models=_WITH_LINEAR_HEAD,
     )
     attribute_grouping: bool = _option(
         True, "one branch each for objective and subjective attributes", models=("dmm_cnn",)
@@ -186,6 +194,21 @@ class TrainConfig:
     batch_size: int = _option(64, "pictures a step, over all devices", minimum=1)
     optimizer: str = _option("adamw", "update rule", choices=("sgd", "adamw"))
     learning_rate: float = _option(0.001, "highest learning rate", above=0)
+    backbone_rate: float = _option(
+        1.0,
+        "learning rate of the backbone's last layer, as a share of learning_rate",
+        above=0,
+        maximum=1,
+        models=WITH_BACKBONE,
+    )
+    first_layer_rate: float = _option(
+        1.0,
+        "learning rate of the backbone's first layer, as a share of its last layer's; from layer "
+        "to layer it grows geometrically",
+        above=0,
+        maximum=1,
+        models=WITH_BACKBONE,
+    )
     momentum: float = _option(0.9, "momentum of sgd", minimum=0, below=1)
     weight_decay: float = _option(
         0.05,
@@ -302,6 +325,15 @@ class TrainConfig:
                 "backbone_weights=dlib are those of backbone=dlib_resnet29. Received: "
                 f"backbone={self.backbone}"
             )
+        if self.freeze and not (self.backbone_weights or self.initial_workdir):
+            yield "freeze=True leaves the backbone as it starts, so it needs backbone_weights"
+        if self.freeze and self.attribute_loss != "binary_crossentropy":
+            yield (
+                "freeze=True fits the head by logistic regression, so it needs attribute_loss="
+                f"binary_crossentropy. Received: {self.attribute_loss}"
+            )
+        if self.freeze and self.strategy == "multi_worker":
+            yield "freeze=True fits the head in one process; it cannot go with multi_worker"
         if self.warmup_epochs and self.schedule != "cosine":
             yield f"warmup_epochs={self.warmup_epochs} needs schedule=cosine, not {self.schedule}"
         if (self.schedule == "step") != (self.drop_epoch is not None):

@@ -20,7 +20,7 @@ class Plan:
 
     Attributes:
         steps_per_epoch: full batches in the training split.
-        total_steps: the paper's M.
+        total_steps: the paper's M; 0 where the backbone is frozen.
         update_interval: the paper's P, steps.
     """
 
@@ -30,7 +30,7 @@ class Plan:
 
     def epoch(self, step: int) -> int:
         """Returns the epoch, counted from 1, that the step after `step` steps belongs to."""
-        return min(step, self.total_steps - 1) // self.steps_per_epoch + 1
+        return max(0, min(step, self.total_steps - 1)) // self.steps_per_epoch + 1
 
     def validates_at(self, step: int) -> bool:
         """Says whether a validation is due after `step` steps: every P, and at the end."""
@@ -42,7 +42,7 @@ def create_plan(config: TrainConfig, num_pictures: int) -> Plan:
     steps_per_epoch = num_pictures // config.batch_size
     return Plan(
         steps_per_epoch=steps_per_epoch,
-        total_steps=steps_per_epoch * config.epochs,
+        total_steps=0 if config.freeze else steps_per_epoch * config.epochs,
         update_interval=config.update_interval
         or max(1, steps_per_epoch // config.updates_per_epoch),
     )

@@ -19,6 +19,7 @@ from tfac.data.pipeline import (
 from tfac.data.records import RecordsInfo
 from tfac.errors import ConfigError
 from tfac.losses import AttributeLoss, PartGuidance, get_attribute_loss
+from tfac.models import backbones
 from tfac.models.calibration import calibrate_batch_norms
 from tfac.training.checkpoints import (
     Checkpoints,
@@ -38,6 +39,8 @@ from tfac.training.devices import (
 )
 from tfac.training.fused_normalization import fuse_batch_norms
 from tfac.training.interruption import Interrupted, stop_on_signals
+from tfac.training.layer_rates import layer_rates
+from tfac.training.linear_probe import fit_head
 from tfac.training.loop import Plan, create_plan, train
 from tfac.training.monitor import Monitor
 from tfac.training.schedules import create_optimizer, create_plateau
@@ -109,6 +112,8 @@ def run_training(
             _start_from(Path(config.initial_workdir), state)
         if config.backbone_weights == "dlib":
             _calibrate(config, info, state.model)
+        if config.freeze:
+            fit_head(state.model, config, info, attribute_loss, show_progress)
     require_same(strategy, "the step that workdir's checkpoint is of", int(state.step.numpy()))
     train_step = create_train_step(
         state,
@@ -119,6 +124,7 @@ def run_training(
         xla=config.xla,
         part_guidance=_create_part_guidance(config, info, state),
         guidance=config.guidance,
+        rates=layer_rates(backbones(state.model), config.backbone_rate, config.first_layer_rate),
     )
     summaries = Summaries(workdir / "tensorboard" if writes else None)
     summaries.write_hyperparameters(config.to_dict())

@@ -1,6 +1,6 @@
 """One training step: the joint loss of DMM-CNN, its gradient, one update."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import keras
 import tensorflow as tf
@@ -11,6 +11,7 @@ from tfac.models import predict
 from tfac.training.checkpoints import TrainingState
 from tfac.training.fused_update import fuse_updates
 from tfac.training.inference_folding import folding_batch_norms
+from tfac.training.layer_rates import scale_learning_rates
 from tfac.training.matrix_convolution import use_matrix_products
 
 # What the step reads of a batch. Strings such as the key cannot enter an XLA program.
@@ -108,12 +109,14 @@ def create_train_step(
     xla: bool = False,
     part_guidance: PartGuidance | None = None,
     guidance: float = 0.0,
+    rates: Mapping[str, float] | None = None,
 ) -> TrainStep:
     """Returns a compiled function that takes a batch, updates the model and returns its losses.
 
     The losses are those of `joint_loss` for the whole batch. Every number that changes during
     training is a variable, so the function is traced once. The optimizer's updates and, on a CPU,
-    the model's convolutions of small maps go to faster operations from here on.
+    the model's convolutions of small maps go to faster operations from here on. `rates` are those
+    of `tfac.training.layer_rates`.
 
     Keras adds gradients up over replicas itself, but clips, and looks for overflow, replica by
     replica before. Where it does either, they are added up here first; Keras adds them up again, so
@@ -124,6 +127,8 @@ def create_train_step(
     """
     model, optimizer, weighting = state.model, state.optimizer, state.weighting
     fuse_updates(optimizer)
+    if rates:
+        scale_learning_rates(optimizer, rates)
     if not tf.config.list_physical_devices("GPU"):
         use_matrix_products(model)
     variables = state.trainable_variables

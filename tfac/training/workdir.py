@@ -21,7 +21,7 @@ from tfac.landmarks import LandmarkScheme, get_landmark_scheme
 from tfac.losses import get_attribute_loss
 from tfac.models import create_model, predict
 from tfac.training.checkpoints import has_checkpoint, restore_for_use
-from tfac.training.config import WITH_BACKBONE, TrainConfig
+from tfac.training.config import WITH_BACKBONE, WITH_OUTPUT_STRIDE, TrainConfig
 
 CONFIG_FILE = "config.json"
 # The options that `create_network` reads, and what decides what a score means.
@@ -186,7 +186,9 @@ def create_network(
     """
     arguments = {}
     if config.model in WITH_BACKBONE:
-        arguments = {"backbone": config.backbone, "output_stride": config.output_stride}
+        arguments["backbone"] = config.backbone
+    if config.model in WITH_OUTPUT_STRIDE:
+        arguments["output_stride"] = config.output_stride
     if config.attention_levels:
         levels = config.attention_levels.split(",")
         arguments["levels"] = () if levels == ["none"] else levels
