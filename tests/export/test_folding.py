@@ -74,6 +74,7 @@ def test_folded_norm_is_an_addition_in_the_graph(branching):
         ("dmm_cnn", "resnet50", 53),
         ("ps_mcnn", None, None),
         ("dmm_cnn", "vgg16", 0),
+        ("two_crop_net", "dlib_resnet29", 58),
     ],
 )
 def test_float32_answers_stay_within_rounding(name, backbone, count, images):

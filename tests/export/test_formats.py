@@ -47,7 +47,8 @@ def trained(tiny_trained):
 
     def make(name):
         options = {"image_size": (48, 40), "test_time_flip": True, "precision": "mixed_bfloat16"}
-        config = TrainConfig(model=name, backbone="resnet18", **options)
+        backbone = "dlib_resnet29" if name == "two_crop_net" else "resnet18"
+        config = TrainConfig(model=name, backbone=backbone, **options)
         keras.utils.set_random_seed(2)
         model = create_network(config, ATTRIBUTES, DLIB_72, default_groups(ATTRIBUTES), None)
         noise = np.random.default_rng(0).integers(0, 256, (8, 48, 40, 3), np.uint8)
@@ -74,7 +75,7 @@ def check(trained, network, folder, name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("model", ["dmm_cnn", "mgg_net", "lga_net"])
+@pytest.mark.parametrize("model", ["dmm_cnn", "mgg_net", "lga_net", "two_crop_net"])
 def test_each_format_answers_as_the_keras_model(trained, model, tmp_path):
     from tfac.export.folding import copy_network
 

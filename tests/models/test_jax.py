@@ -36,7 +36,8 @@ MODELS = {
     "dmm_cnn": ("dmm_cnn", {"backbone": "resnet18", "branch_normalization": True}, {}),
     "mgg_net": ("mgg_net", {"backbone": "resnet18"}, {"explain": True}),
     "mgg_net_alexnet": ("mgg_net", {"backbone": "alexnet"}, {"explain": True}),
-    "lga_net": ("lga_net", {"backbone": "dlib_resnet29"}, {"explain": True}),
+    "lga_net": ("lga_net", {"backbone": "resnet18"}, {"explain": True}),
+    "two_crop_net": ("two_crop_net", {"backbone": "dlib_resnet29"}, {}),
 }
 
 
