@@ -3,8 +3,18 @@ import tarfile
 import numpy as np
 import pytest
 
-from tfac.data.alignment import CROP_HEIGHT, CROP_WIDTH, LEFT_EYE, RIGHT_EYE, align_face
+from tfac.data.alignment import (
+    CROP_HEIGHT,
+    CROP_WIDTH,
+    LEFT_EYE,
+    RIGHT_EYE,
+    align_face,
+    apply,
+    invert,
+)
 from tfac.data.face_detection import FaceDetector
+from tfac.data.face_drawing import draw_face
+from tfac.data.face_sampling import sample_face
 from tfac.data.pictures import open_picture
 from tfac.landmarks import DLIB_68
 from tfac.photo_prediction import FaceCrop, crop_faces, predict_crops, whole_crop
@@ -38,6 +48,9 @@ class FixedDetector:
         points[36:42] = (left + (right - left) * 0.25, top + (bottom - top) * 0.4)
         points[42:48] = (left + (right - left) * 0.75, top + (bottom - top) * 0.4)
         return points
+
+    def refine(self, picture, landmarks):
+        return landmarks
 
 
 @pytest.fixture(scope="module")
@@ -112,6 +125,46 @@ def test_model_without_landmarks_shows_those_of_the_detector():
         crop.with_prediction(predicted(None)).landmarks, crop.dlib_landmarks
     )
     assert grey(0).with_prediction(predicted(None)).landmarks is None
+
+
+SIDE = 250  # of the drawn faces, pixels
+
+
+@pytest.fixture(scope="module")
+def drawn_faces():
+    """Four drawn faces [250, 250, 3], each with the eyes of its crop in pixels of the picture."""
+    pictures = [draw_face(sample_face(0, "train", number, 0), SIDE)[0] for number in (3, 4, 5, 6)]
+    return [(picture, eyes_of_crop(picture)) for picture in pictures]
+
+
+def eyes_of_crop(picture):
+    """Where the eyes of the one face lie, [2, 2], as it is cropped."""
+    (crop,) = crop_faces(picture, FaceDetector())
+    return apply(invert(crop.aligned.to_crop), [LEFT_EYE, RIGHT_EYE])
+
+
+@pytest.mark.parametrize("right, down", [(1, 0), (0, 1), (3, -5)])
+def test_crop_follows_a_photo_that_is_moved_by_whole_pixels(drawn_faces, right, down):
+    apart = []
+    for picture, eyes in drawn_faces:
+        padded = np.pad(picture, [(8, 8), (8, 8), (0, 0)], mode="edge")
+        moved = padded[8 - down : 8 - down + SIDE, 8 - right : 8 - right + SIDE]
+        apart.append(eyes_of_crop(moved) - (right, down) - eyes)
+    assert eye_distances(apart, drawn_faces).max() < 0.02
+
+
+def test_crop_of_a_mirrored_photo_is_mirrored(drawn_faces):
+    apart = []
+    for picture, eyes in drawn_faces:
+        mirrored = eyes_of_crop(np.flip(picture, axis=1))[::-1]
+        apart.append((SIDE - 1, 0) + mirrored * (-1, 1) - eyes)
+    assert eye_distances(apart, drawn_faces).max() < 0.02
+
+
+def eye_distances(apart, faces):
+    """Lengths of `apart`, [faces, 2, 2], over the distance between the eyes of each face."""
+    between = [np.linalg.norm(eyes[1] - eyes[0]) for _, eyes in faces]
+    return np.linalg.norm(apart, axis=-1) / np.array(between)[:, None]
 
 
 @pytest.mark.slow

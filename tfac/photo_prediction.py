@@ -82,7 +82,7 @@ def crop_faces(
         searched = np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BICUBIC))
     crops = []
     for rectangle in detector.detect(searched):
-        landmarks = detector.landmarks(searched, rectangle) / scale
+        landmarks = detector.refine(picture, detector.landmarks(searched, rectangle) / scale)
         aligned = align_face(picture, *DLIB_68.eye_centres(landmarks))
         rectangle = tuple(round(side / scale) for side in rectangle)
         crops.append(FaceCrop(aligned.image, rectangle, aligned, landmarks))

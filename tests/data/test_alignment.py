@@ -8,6 +8,7 @@ from tfac.data.alignment import (
     RIGHT_EYE,
     align_face,
     apply,
+    cut,
     eye_alignment,
     invert,
 )
@@ -65,6 +66,12 @@ def test_pixels_come_from_where_the_transform_says(left, right):
     assert inside.sum() >= 6
     colours = face.image[points[:, 1], points[:, 0], :2].astype(float)
     np.testing.assert_allclose(colours[inside], source[inside], atol=1.0)
+
+
+def test_cut_of_any_size_is_that_part_of_the_picture():
+    picture = np.random.default_rng(3).integers(0, 256, (60, 80, 3), np.uint8)
+    part = cut(picture, np.array([[1.0, 0, -10], [0, 1, -20]]), (40, 30))
+    np.testing.assert_array_equal(part, picture[20:50, 10:50])
 
 
 def test_large_photo_is_shrunk_without_a_shift():

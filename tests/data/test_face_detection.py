@@ -7,6 +7,8 @@ from PIL import Image
 
 from tfac.data import face_detection
 from tfac.data.face_detection import FaceDetector
+from tfac.data.face_drawing import draw_face
+from tfac.data.face_sampling import sample_face
 from tfac.errors import ConfigError, DataError
 from tfac.landmarks import DLIB_68
 
@@ -76,6 +78,41 @@ def test_faces_and_landmarks_of_portraits(portraits):
             left_eye, right_eye = DLIB_68.eye_centres(detector.landmarks(picture, box))
             assert box[0] < left_eye[0] < right_eye[0] < box[2]
             assert box[1] < left_eye[1] < box[3]
+
+
+def test_refined_landmarks_forget_the_rectangle_they_come_from():
+    picture, _ = draw_face(sample_face(0, "train", 3, 0), 250)
+    detector = FaceDetector()
+    (rectangle,) = detector.detect(picture)
+    plain, refined = [], []
+    for shift in (-6, 0, 6):
+        plain.append(detector.landmarks(picture, tuple(side + shift for side in rectangle)))
+        refined.append(detector.refine(picture, plain[-1]))
+    assert refined[0].shape == (68, 2) and refined[0].dtype == np.float32
+    assert np.ptp(refined, axis=0).mean() < np.ptp(plain, axis=0).mean() / 2
+
+
+def test_refined_landmarks_of_a_mirrored_face_are_mirrored():
+    picture, _ = draw_face(sample_face(0, "train", 3, 0), 250)
+    detector = FaceDetector()
+    known = detector.landmarks(picture, detector.detect(picture)[0])
+    known_mirrored = (249, 0) + known[DLIB_68.flip_indices] * (-1, 1)
+    mirrored = detector.refine(np.flip(picture, axis=1), known_mirrored)[DLIB_68.flip_indices]
+    expected = (249, 0) + detector.refine(picture, known) * (-1, 1)
+    np.testing.assert_allclose(mirrored, expected, atol=0.1)
+
+
+def test_refined_landmarks_lie_where_the_predictor_puts_them(portraits):
+    detector = FaceDetector()
+    apart = []
+    for picture in portraits:
+        for rectangle in detector.detect(picture)[:1]:
+            plain = detector.landmarks(picture, rectangle)
+            left_eye, right_eye = DLIB_68.eye_centres(plain)
+            refined = detector.refine(picture, plain)
+            moved = np.subtract(DLIB_68.eye_centres(refined), (left_eye, right_eye))
+            apart.append(moved / np.linalg.norm(right_eye - left_eye))
+    assert np.abs(np.mean(apart, axis=0)).max() < 0.01
 
 
 def test_largest_face_comes_first(portraits):

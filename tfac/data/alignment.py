@@ -64,7 +64,7 @@ def align_face(
         DataError: the eyes coincide, or are not finite.
     """
     to_crop = eye_alignment(left_eye, right_eye)
-    return AlignedFace(_cut(picture, to_crop), to_crop)
+    return AlignedFace(cut(picture, to_crop, (CROP_WIDTH, CROP_HEIGHT)), to_crop)
 
 
 def eye_alignment(left_eye: tuple[float, float], right_eye: tuple[float, float]) -> np.ndarray:
@@ -94,17 +94,30 @@ def apply(transform: np.ndarray, points: np.ndarray) -> np.ndarray:
     return np.asarray(points, np.float64) @ transform[:, :2].T + transform[:, 2]
 
 
-def _cut(picture: np.ndarray, to_crop: np.ndarray) -> np.ndarray:
-    """Resamples the crop: the part needed is shrunk first, then padded, turned and shifted."""
+def cut(picture: np.ndarray, to_crop: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Resamples a crop of a photo; beyond the photo its edge pixels are repeated.
+
+    Args:
+        picture: uint8 [H, W, 3], RGB.
+        to_crop: float64 [2, 3], takes (x, y, 1) in pixels of the photo to pixels of the crop.
+        size: width and height of the crop, pixels.
+
+    Returns:
+        The crop, uint8 [height, width, 3].
+
+    Raises:
+        DataError: the crop reaches far beyond the photo.
+    """
+    # The part needed is shrunk first, then padded, turned and shifted.
     # From here on edges, not centres, have whole coordinates, as Pillow counts.
     from_crop = invert(to_crop)
     from_crop[:, 2] += 0.5 - from_crop[:, :2] @ (0.5, 0.5)
 
-    size = np.array(picture.shape[1::-1])  # width, height
+    whole = np.array(picture.shape[1::-1])  # width, height
     margin = 2 * max(1.0, _scale(from_crop))  # what interpolation reaches for
-    low, high = _bounds(from_crop, margin)
-    left, top = np.clip(low, 0, size - 1)
-    right, bottom = np.clip(high, (left + 1, top + 1), size)
+    low, high = _bounds(from_crop, size, margin)
+    left, top = np.clip(low, 0, whole - 1)
+    right, bottom = np.clip(high, (left + 1, top + 1), whole)
     part = Image.fromarray(np.ascontiguousarray(picture[top:bottom, left:right]))
     from_crop = _moved(from_crop, (-left, -top))
 
@@ -113,14 +126,14 @@ def _cut(picture: np.ndarray, to_crop: np.ndarray) -> np.ndarray:
         from_crop = np.divide(shrunk, part.size)[:, None] * from_crop
         part = part.resize(shrunk, Image.Resampling.LANCZOS)
 
-    low, high = _bounds(from_crop, margin=2)
+    low, high = _bounds(from_crop, size, margin=2)
     before, after = np.maximum(0, -low), np.maximum(0, high - part.size)
     if max(before.max(), after.max()) > MAX_PADDING:
         raise DataError("expected the eyes near the picture; they are far outside it")
     rows, columns = (before[1], after[1]), (before[0], after[0])
     padded = np.pad(np.asarray(part), [rows, columns, (0, 0)], mode="edge")
     crop = Image.fromarray(padded).transform(
-        (CROP_WIDTH, CROP_HEIGHT),
+        size,
         Image.Transform.AFFINE,
         _moved(from_crop, before).ravel().tolist(),
         resample=Image.Resampling.BICUBIC,
@@ -128,9 +141,12 @@ def _cut(picture: np.ndarray, to_crop: np.ndarray) -> np.ndarray:
     return np.asarray(crop)
 
 
-def _bounds(from_crop: np.ndarray, margin: float) -> tuple[np.ndarray, np.ndarray]:
+def _bounds(
+    from_crop: np.ndarray, size: tuple[int, int], margin: float
+) -> tuple[np.ndarray, np.ndarray]:
     """Returns the whole corners, x and y each, of the box that holds the crop and a margin."""
-    corners = [(0, 0), (CROP_WIDTH, 0), (0, CROP_HEIGHT), (CROP_WIDTH, CROP_HEIGHT)]
+    width, height = size
+    corners = [(0, 0), (width, 0), (0, height), (width, height)]
     reached = apply(from_crop, corners)
     low, high = reached.min(axis=0) - margin, reached.max(axis=0) + margin
     return np.floor(low).astype(int), np.ceil(high).astype(int)

@@ -12,11 +12,26 @@ from pathlib import Path
 
 import numpy as np
 
+from tfac.data.alignment import apply, cut, invert
 from tfac.errors import ConfigError, DataError
+from tfac.landmarks import DLIB_68
 
 PREDICTOR_FILE = "shape_predictor_68_face_landmarks.dat"
 
 Rectangle = tuple[int, int, int, int]  # left, top, right, bottom, pixels; right and bottom excluded
+
+# Where landmarks are refined: a square that shows the face upright, the rectangle of the face in
+# its middle, pixels. Smaller ones leave more of the predictor's whole-pixel steps.
+_REGION_SIDE, _RECTANGLE_SIDE = 400, 200
+
+# The rectangle that dlib's detector finds, beside the landmarks: its side, and how far their mean
+# lies below its centre, over their root mean square distance from their mean. Means over 159 LFW
+# photos: 2.88 (standard deviation 0.19) and 0.18 (0.09).
+_SIDE_OF_SPREAD, _DROP_OF_SPREAD = 2.9, 0.17
+
+# Shifts of that rectangle over which the predictor is averaged, across and down in pixels. Those
+# across mirror each other, so that a mirrored face gets mirrored landmarks.
+_SHIFTS = ((0, 0), (-8, 0), (8, 0), (0, -8), (0, 8))
 
 
 def predictor_path() -> Path:
@@ -117,6 +132,52 @@ class FaceDetector:
         left, top, right, bottom = (round(side) for side in rectangle)
         shape = self._predict(_checked(picture), dlib.rectangle(left, top, right - 1, bottom - 1))
         return np.array([(point.x, point.y) for point in shape.parts()], np.float32)
+
+    def refine(self, picture: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+        """Returns the 68 landmarks anew, so that they hardly depend on how the face lies.
+
+        `detect` finds faces on a grid that jumps by a tenth of their side, and `landmarks` answers
+        in whole pixels, differently for another rectangle or a mirrored face. Here the face is
+        turned upright and enlarged, and the mean taken over several rectangles about the landmarks
+        that are known, in this region and in its mirror image: ten predictions in place of one.
+
+        Args:
+            picture: uint8 [H, W, 3], RGB.
+            landmarks: float [68, 2], x and y in pixels, from `landmarks`.
+
+        Returns:
+            float32 [68, 2], x and y in pixels (a pixel's centre has whole coordinates).
+
+        Raises:
+            ConfigError: the predictor's file is missing.
+            DataError: the landmarks lie far outside the picture.
+        """
+        to_region = _upright(landmarks)
+        region = cut(_checked(picture), to_region, (_REGION_SIDE, _REGION_SIDE))
+        mirror_image = np.flip(region, axis=1)
+        low, high = (_REGION_SIDE - _RECTANGLE_SIDE) // 2, (_REGION_SIDE + _RECTANGLE_SIDE) // 2
+        found = []
+        for right, down in _SHIFTS:
+            rectangle = (low + right, low + down, high + right, high + down)
+            found.append(self.landmarks(region, rectangle))
+            mirrored = self.landmarks(mirror_image, rectangle)[DLIB_68.flip_indices]
+            found.append((_REGION_SIDE - 1, 0) + mirrored * (-1, 1))
+        return apply(invert(to_region), np.mean(found, axis=0)).astype(np.float32)
+
+
+def _upright(landmarks: np.ndarray) -> np.ndarray:
+    """Returns the similarity transform [2, 3] from the picture to the region to refine in."""
+    left_eye, right_eye = DLIB_68.eye_centres(landmarks)
+    across, down = right_eye - left_eye
+    centre = landmarks.mean(axis=0)
+    spread = np.sqrt(np.square(landmarks - centre).sum(axis=-1).mean())
+    scale = _RECTANGLE_SIDE / (_SIDE_OF_SPREAD * spread)
+    angle = np.arctan2(down, across)
+    cos, sin = scale * np.cos(angle), scale * np.sin(angle)
+    linear = np.array([[cos, sin], [-sin, cos]])
+    middle = (_REGION_SIDE - 1) / 2
+    place = (middle, middle + _DROP_OF_SPREAD * scale * spread)
+    return np.column_stack([linear, place - linear @ centre])
 
 
 def _checked(picture: np.ndarray) -> np.ndarray:
