@@ -10,7 +10,13 @@ import pytest
 from tfac.experiments.registry import get_config
 from tfac.training.config import TrainConfig
 
-SMALL = ["--backbone=resnet18", "--image_size=32", "--batch_size=8", "--epochs=3"]
+SMALL = [
+    "--protocol=from_scratch",
+    "--backbone=resnet18",
+    "--image_size=32",
+    "--batch_size=8",
+    "--epochs=3",
+]
 
 
 def command(*arguments):
@@ -40,9 +46,13 @@ print(json.dumps(train.config_from_flags().to_dict()))
 @pytest.mark.parametrize(
     ("arguments", "options"),
     [
-        ([], {}),
-        (["--model=baseline"], {"model": "baseline"}),
-        (["--model=mgg_net"], {"model": "mgg_net", "backbone": "resnet18"}),
+        ([], ["two_crop_net", "pretrained", {}]),
+        (["--freeze"], ["two_crop_net", "pretrained", {"freeze": True}]),
+        (["--model=baseline"], ["baseline", "pretrained", {}]),
+        (
+            ["--model=mgg_net", "--protocol=from_scratch"],
+            {"model": "mgg_net", "backbone": "resnet18"},
+        ),
         (["--experiment=dmm_fac", "--protocol=small"], ["dmm_fac", "small", {}]),
         (
             ["--experiment=mgg_net", "--protocol=demo", "--epochs=9", "--image_size=48x40"],
@@ -74,7 +84,18 @@ def test_flags_stand_before_the_experiment_and_its_protocol(arguments, options):
         (
             ["--data_dir=d", "--workdir=w", "--experiment=dmm_dw_fix"],
             1,
-            "protocol=from_scratch does not have experiment=dmm_dw_fix",
+            "protocol=pretrained does not have experiment=dmm_dw_fix",
+        ),
+        (
+            ["--data_dir=d", "--workdir=w", "--model=baseline", "--backbone=resnet18"],
+            1,
+            "backbone_weights=dlib are those of backbone=dlib_resnet29. Received: "
+            "backbone=resnet18; give backbone_weights too",
+        ),
+        (
+            ["--data_dir=d", "--workdir=w", "--freeze", "--backbone_weights="],
+            1,
+            "freeze=True leaves the backbone as it starts, so it needs backbone_weights",
         ),
     ],
 )

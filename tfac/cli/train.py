@@ -1,7 +1,9 @@
 """tfac-train: trains a network on a prepared data set, or goes on with a run that was stopped.
 
-Example:
-    tfac-train --model=dmm_cnn --data_dir=data/celeba --workdir=runs/dmm_cnn
+Examples:
+    tfac-train --data_dir=data/celeba --workdir=runs/celeba
+    tfac-train --data_dir=data/mine --workdir=runs/mine --freeze
+    tfac-train --model=dmm_cnn --protocol=from_scratch --data_dir=data/celeba --workdir=runs/dmm_cnn
 """
 
 import dataclasses
@@ -26,11 +28,11 @@ _EXPERIMENT = flags.DEFINE_enum(
     None,
     [experiment.name for experiment in EXPERIMENTS],
     "what to train, see tfac-experiment --experiment=list; other flags override it. By default "
-    "the one that is called like the model",
+    "the one that is called like the model, and without one two_crop_net",
 )
 _PROTOCOL = flags.DEFINE_enum(
     "protocol",
-    "from_scratch",
+    "pretrained",
     [protocol.name for protocol in PROTOCOLS],
     "the recipe that it starts from: "
     + "; ".join(f"{protocol.name}, {protocol.about}" for protocol in PROTOCOLS),
@@ -59,7 +61,7 @@ def config_from_flags() -> TrainConfig:
         ConfigError: an impossible value or combination.
     """
     given = {name: flag.value for name, flag in _OPTIONS.items() if flag.value is not None}
-    experiment = _EXPERIMENT.value or given.get("model", TrainConfig.model)
+    experiment = _EXPERIMENT.value or given.get("model", "two_crop_net")
     return get_config(experiment, _PROTOCOL.value, given)
 
 

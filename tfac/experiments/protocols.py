@@ -111,7 +111,7 @@ _DEMO_BACKBONE = {**_DEMO, **_RESNET18, "output_stride": 16}
 PROTOCOLS: tuple[Protocol, ...] = (
     Protocol(
         name="from_scratch",
-        about="224 pixels, random weights, AdamW and a cosine: the defaults of tfac-train",
+        about="224 pixels, random weights, AdamW and a cosine",
         families={"dmm_baseline": {}, "dmm_cnn": {}, "mgg_net": _RESNET18, "part_networks": {}},
         dynamic_weighting="uniform",
         fixed=_FROM_SCRATCH,
@@ -125,6 +125,7 @@ PROTOCOLS: tuple[Protocol, ...] = (
             "dmm_cnn": _PRETRAINED,
             "mgg_net": _PRETRAINED,
             "two_crop_net": {**_PRETRAINED, "image_size": (218, 178)},
+            "two_crop_frozen": {**_PRETRAINED, "image_size": (218, 178)},
         },
         dynamic_weighting="uniform",
         fixed=_FROM_SCRATCH,
@@ -136,6 +137,7 @@ PROTOCOLS: tuple[Protocol, ...] = (
             "dmm_baseline": _DMM_CNN_PAPER,
             "dmm_cnn": {**_DMM_CNN_PAPER, **_PRINTED_BRANCHES},
             "mgg_net": {**_MGG_NET_PAPER, **_EPOCHS_9_5},
+            "mgg_backbones": {**_MGG_NET_PAPER, **_EPOCHS_9_5},
             "mgg_net_balanced": {**_MGG_NET_PAPER, **_EPOCHS_12_3},
             # Their own recipes are in neither paper: MGG-Net's, from random weights.
             "part_networks": {**_STEPS, **_EPOCHS_9_5},
@@ -150,6 +152,7 @@ PROTOCOLS: tuple[Protocol, ...] = (
             "dmm_baseline": {**_DMM_CNN_PAPER, **_FINE_TUNED},
             "dmm_cnn": {**_DMM_CNN_PAPER, **_PRINTED_BRANCHES, **_FINE_TUNED},
             "mgg_net": {**_MGG_NET_PAPER, **_LFWA, **_EPOCHS_10_5},
+            "mgg_backbones": {**_MGG_NET_PAPER, **_LFWA, **_EPOCHS_10_5},
             "part_networks": {**_STEPS, **_LFWA, **_EPOCHS_10_5},
         },
         dynamic_weighting="dynamic_raw",
@@ -163,8 +166,10 @@ PROTOCOLS: tuple[Protocol, ...] = (
             "dmm_baseline": _SMALL_BACKBONE,
             "dmm_cnn": _SMALL_DMM_CNN,
             "mgg_net": _SMALL_BACKBONE,
+            "mgg_backbones": _SMALL_BACKBONE,
             "mgg_net_balanced": _SMALL_BACKBONE,
             "part_networks": _SMALL,
+            "two_crop_net": {**_SMALL, "backbone": "dlib_resnet29"},
         },
         # Raw weights fall towards 0, and with them training (README, "Results").
         dynamic_weighting="dynamic_mean_one",
@@ -180,6 +185,7 @@ PROTOCOLS: tuple[Protocol, ...] = (
             "mgg_net_balanced": _SMALL_DLIB,
             # It resizes its crops itself, so the pictures stay as they are stored.
             "two_crop_net": {**_SMALL_DLIB, "image_size": (64, 64)},
+            "two_crop_frozen": {**_SMALL_DLIB, "image_size": (64, 64)},
         },
         dynamic_weighting="dynamic_mean_one",
     ),

@@ -124,7 +124,12 @@ EXPERIMENTS: tuple[Experiment, ...] = (
     _mgg("mgg_net_block4", "MGG-Net on block 4", {**_MGG_NET, "attention_levels": "P4"}),
     # MGG-Net, Table 4
     *(
-        _mgg(f"mgg_{backbone}_{part}", f"{about} on {title}", {**options, **network})
+        Experiment(
+            f"mgg_{backbone}_{part}",
+            "mgg_backbones",
+            f"{about} on {title}",
+            {**options, **network},
+        )
         for backbone, title, network in (
             ("resnet34", "ResNet34", {"backbone": "resnet34"}),
             ("vgg16", "VGG16", _VGG16),
@@ -177,7 +182,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
     ),
     Experiment(
         "two_crop_frozen",
-        "two_crop_net",
+        "two_crop_frozen",
         "the two-crop network, its backbones frozen",
         {**_TWO_CROP_NET, "freeze": True},
     ),

@@ -323,7 +323,7 @@ class TrainConfig:
         if self.backbone != "dlib_resnet29" and self.backbone_weights == "dlib":
             yield (
                 "backbone_weights=dlib are those of backbone=dlib_resnet29. Received: "
-                f"backbone={self.backbone}"
+                f"backbone={self.backbone}; give backbone_weights too, empty for random weights"
             )
         if self.freeze and not (self.backbone_weights or self.initial_workdir):
             yield "freeze=True leaves the backbone as it starts, so it needs backbone_weights"
