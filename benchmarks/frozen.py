@@ -2,8 +2,8 @@
 
     python benchmarks/frozen.py --data_dir=DATA [--rounds=3]
 
-Each round runs `tfac-train` and `tfac-export` as whole processes, in turn: the two-crop network with
-dlib's weights and `--freeze`, and the plain ResNet18 by the protocol `small`, 4 epochs. Start,
+Each round runs `tfac-train` and `tfac-export` as whole processes, in turn: the two-crop network
+with dlib's weights and `--freeze`, and the plain ResNet18 by the protocol `small`, 4 epochs. Start,
 features, validations and pictures are included. Writes frozen.json and .md to --output_dir.
 """
 
