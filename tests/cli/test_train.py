@@ -155,3 +155,21 @@ def test_another_way_to_train_runs_to_the_end(tiny_records, tmp_path):
     arguments = [f"--data_dir={tiny_records}", f"--workdir={tmp_path}", *SMALL]
     result = train(*arguments, *flags)
     assert result.returncode == 0, result.stderr[-3000:]
+
+
+@pytest.mark.slow
+def test_default_network_goes_from_records_to_answers_without_an_epoch(tiny_records, tmp_path):
+    import numpy as np
+
+    from tfac import Predictor
+
+    folder = tmp_path / "run"
+    arguments = [f"--data_dir={tiny_records}", f"--workdir={folder}", "--freeze", "--batch_size=8"]
+    result = train(*arguments, "--image_size=48x40")
+    assert result.returncode == 0, result.stderr[-3000:]
+    export = [sys.executable, "-m", "tfac.cli.export", f"--workdir={folder}", "--name=default"]
+    subprocess.run([*export, f"--saved_models_dir={tmp_path}"], check=True, capture_output=True)
+    bright, dark = (np.full((48, 40, 3), value, np.uint8) for value in (230, 30))
+    predictions = Predictor(tmp_path / "default")([bright, dark])
+    # An attribute is shown where a picture is bright enough.
+    assert len(predictions[0].shown) > 30 and len(predictions[1].shown) < 10

@@ -236,6 +236,24 @@ def test_terms_are_those_of_the_training_data(write, data_name, said, unsaid):
     assert said in markdown and unsaid not in markdown
 
 
+@pytest.mark.parametrize(("weights", "said"), [("dlib", "7,485 people"), ("imagenet", "ImageNet")])
+def test_what_the_backbone_was_trained_on_is_told(write, weights, said):
+    metadata = make_metadata()
+    metadata["training"] |= {"backbone": "dlib_resnet29", "backbone_weights": weights}
+    markdown, page = write(metadata, None)
+    assert f"dlib_resnet29, starting from {weights}" in markdown
+    assert said in markdown and said in page
+    assert said not in write(make_metadata(), None)[0]
+
+
+def test_backbone_of_ones_own_is_called_by_its_files_name(write):
+    metadata = make_metadata()
+    metadata["training"] |= {"backbone": "/home/somebody/faces.keras"}
+    markdown, _ = write(metadata, None)
+    assert "faces.keras, starting from its own weights" in markdown
+    assert "/home/somebody" not in markdown
+
+
 def test_unrecorded_data_are_called_so(write):
     markdown, _ = write(make_metadata() | {"data": None}, None)
     assert "| Fingerprint | not recorded |" in markdown

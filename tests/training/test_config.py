@@ -6,6 +6,7 @@ import pytest
 from tfac.errors import ConfigError
 from tfac.losses import ATTRIBUTE_LOSSES
 from tfac.models import BACKBONES, MODELS
+from tfac.training import config as config_module
 from tfac.training.config import TrainConfig, parse_image_size
 
 
@@ -17,7 +18,7 @@ def test_every_option_says_what_it_means():
 def test_choices_are_those_of_the_registries():
     fields = TrainConfig.__dataclass_fields__
     assert set(fields["model"].metadata["choices"]) == set(MODELS)
-    assert set(fields["backbone"].metadata["choices"]) == set(BACKBONES)
+    assert config_module.BACKBONES == BACKBONES
     assert set(fields["attribute_loss"].metadata["choices"]) == set(ATTRIBUTE_LOSSES)
 
 
@@ -83,6 +84,10 @@ def test_other_image_sizes_are_refused(value):
         ({"drop_epoch": 3}, "schedule=step and drop_epoch go together"),
         ({"output_stride": 12}, "expected 8, 16 or 32. Received: 12"),
         ({"backbone": "vgg16", "output_stride": 16}, "needs a ResNet"),
+        ({"backbone": "resnet1"}, "expected one of resnet18, .*.keras file.*Received: resnet1"),
+        ({"backbone": "resnet.keras", "output_stride": 16}, "needs a ResNet"),
+        ({"backbone": "a.keras", "backbone_weights": "imagenet"}, "in a .weights.h5 file"),
+        ({"backbone": "./a", "backbone_weights": "dlib"}, "weights"),
         ({"warmup_epochs": 1, "schedule": "plateau"}, "needs schedule=cosine"),
         ({"warmup_epochs": 9, "epochs": 5, "schedule": "cosine"}, "fewer than the 5 epochs"),
         ({"num_devices": 2}, "needs strategy=mirrored"),
@@ -97,3 +102,11 @@ def test_impossible_options_are_refused_with_the_reason(options, message):
 
 def test_empty_backbone_weights_mean_random_ones():
     assert TrainConfig(backbone_weights="").backbone_weights is None
+
+
+@pytest.mark.parametrize("backbone", ["a.keras", "./preset", "/data/presets/a"])
+def test_backbone_of_ones_own_is_a_path_and_brings_its_weights(backbone):
+    config = TrainConfig(model="baseline", backbone=backbone, freeze=True)
+    assert config.has_own_backbone
+    assert TrainConfig(backbone=backbone, backbone_weights="a.weights.h5").has_own_backbone
+    assert not TrainConfig().has_own_backbone

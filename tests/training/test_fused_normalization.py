@@ -177,7 +177,9 @@ class OwnNormalization(keras.layers.BatchNormalization):
     pass
 
 
-@pytest.mark.parametrize(("name", "count"), [("resnet18", 20), ("resnet50", 53), ("vgg16", 0)])
+@pytest.mark.parametrize(
+    ("name", "count"), [("resnet18", 20), ("resnet50", 53), ("vgg16", 0), ("dlib_resnet29", 29)]
+)
 def test_every_batch_norm_of_a_backbone_is_found(name, count):
     backbone = create_backbone(name)
     assert fuse_batch_norms(backbone) == count

@@ -7,8 +7,12 @@ from sklearn.linear_model import LogisticRegression
 
 from tfac.data.pipeline import evaluation_dataset, read_info
 from tfac.losses import get_attribute_loss
+from tfac.models import create_backbone
+from tfac.models.dlib_weights import load_dlib_weights
 from tfac.training.config import TrainConfig
 from tfac.training.linear_probe import fit_head, logistic_regression
+from tfac.training.run import run_training
+from tfac.training.workdir import load_trained_model
 
 
 class MeanColour(keras.Model):
@@ -82,3 +86,32 @@ def test_head_learns_the_labels_of_records(tiny_records, weights):
         plain = MeanColour(len(info.attributes))
         fit_head(plain, config, info, get_attribute_loss("binary_crossentropy"), False)
         assert np.mean(scores > np.array(plain(batch["images"])["scores"])) > 0.9
+
+
+@pytest.mark.slow
+def test_frozen_run_has_the_backbone_it_started_from_and_a_head_that_knows(tiny_records, tmp_path):
+    config = TrainConfig(
+        model="baseline",
+        backbone="dlib_resnet29",
+        backbone_weights="dlib",
+        freeze=True,
+        image_size=(64, 64),
+        batch_size=8,
+    )
+    run_training(config, tiny_records, tmp_path, show_progress=False)
+    trained = load_trained_model(tmp_path)
+    assert trained.step == 0
+    images = np.random.default_rng(0).normal(size=(2, 64, 64, 3)).astype(np.float32)
+    start = create_backbone("dlib_resnet29")
+    load_dlib_weights(start)
+    expected = start(images, training=False)
+    np.testing.assert_allclose(trained.model.backbone(images), expected, rtol=1e-3, atol=1e-3)
+    batch = next(
+        iter(
+            evaluation_dataset(read_info(tiny_records), "train", image_size=(64, 64), batch_size=24)
+        )
+    )
+    shown = np.array(trained.predict(batch["images"])["scores"]) > trained.thresholds
+    assert np.mean(shown == (batch["labels"].numpy() > 0.5)) > 0.8
+    again = run_training(config, tiny_records, tmp_path, show_progress=False)
+    assert int(again.step.numpy()) == 0  # what is finished is not fitted again

@@ -133,7 +133,9 @@ def test_other_convolutions_are_left_alone(options):
     assert "convolution_op" not in vars(layer)
 
 
-@pytest.mark.parametrize(("name", "count"), [("resnet18", 20), ("resnet50", 53)])
+@pytest.mark.parametrize(
+    ("name", "count"), [("resnet18", 20), ("resnet50", 53), ("dlib_resnet29", 29)]
+)
 def test_every_convolution_of_a_backbone_is_found(name, count):
     assert use_matrix_products(create_backbone(name)) == count
 

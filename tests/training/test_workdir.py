@@ -1,15 +1,22 @@
 import dataclasses
 import json
 
+import keras
 import numpy as np
 import pytest
 
 from tfac.attributes import ATTRIBUTES, default_groups
 from tfac.data.records import read_info
 from tfac.errors import ConfigError, DataError
+from tfac.landmarks import DLIB_72
 from tfac.training.config import TrainConfig
 from tfac.training.run import run_training
-from tfac.training.workdir import claim_workdir, create_network, load_trained_model
+from tfac.training.workdir import (
+    check_initial_workdir,
+    claim_workdir,
+    create_network,
+    load_trained_model,
+)
 
 CONFIG = TrainConfig(image_size=(16, 20), batch_size=12, epochs=1, updates_per_epoch=1)
 
@@ -122,8 +129,6 @@ def test_damaged_checkpoint_is_named(tiny_records, tmp_path, tiny_network):
     ],
 )
 def test_network_is_what_the_config_says(options, outputs):
-    from tfac.landmarks import DLIB_72
-
     options = options | {"backbone": "resnet18", "precision": "mixed_bfloat16"}
     attributes = ("Male", "Young")
     groups = default_groups(attributes)
@@ -134,3 +139,53 @@ def test_network_is_what_the_config_says(options, outputs):
     assert set(result) == outputs
     assert result["scores"].shape == (1, 2)
     assert model.backbone.dtype_policy.name == "mixed_bfloat16"
+
+
+def save_tiny_backbone(path, sides=(None, None)):
+    images = keras.Input((*sides, 3))
+    maps = keras.layers.Conv2D(4, 3, strides=8, padding="same")(images)
+    keras.Model(images, keras.layers.BatchNormalization()(maps)).save(path)
+
+
+def test_run_with_ones_own_backbone_needs_its_file_no_more(tiny_records, tmp_path):
+    file, workdir = tmp_path / "tiny.keras", tmp_path / "run"
+    save_tiny_backbone(file)
+    config = dataclasses.replace(CONFIG, model="baseline", backbone=str(file))
+    state = run_training(config, tiny_records, workdir, show_progress=False)
+    file.unlink()
+    trained = load_trained_model(workdir)
+    assert trained.config == config
+    images = np.random.default_rng(0).integers(0, 255, (2, 16, 20, 3)).astype(np.uint8)
+    scores = state.model(images)["scores"]  # whose batch norms run on the fused kernel
+    np.testing.assert_allclose(trained.model(images)["scores"], scores, rtol=1e-4, atol=1e-5)
+    longer = dataclasses.replace(config, epochs=2)
+    with pytest.raises(ConfigError, match="Different: config.epochs"):
+        run_training(longer, tiny_records, workdir, show_progress=False)
+    assert int(run_training(config, tiny_records, workdir, show_progress=False).step) == 2
+
+    copy = dataclasses.replace(config, backbone=str(workdir / "backbone.keras"))
+    tuned = dataclasses.replace(copy, initial_workdir=str(workdir))
+    check_initial_workdir(tuned, read_info(tiny_records))
+    with pytest.raises(ConfigError, match="tiny.keras, which is none of them"):
+        run_training(config, tiny_records, tmp_path / "other", show_progress=False)
+    assert not (tmp_path / "other").exists()
+
+
+def test_preset_folder_is_copied_whole_and_anew_until_there_is_a_checkpoint(tiny_records, tmp_path):
+    preset, workdir = tmp_path / "preset", tmp_path / "run"
+    config = dataclasses.replace(CONFIG, backbone=str(preset))
+    for text in ("{}", "[]"):
+        preset.mkdir(exist_ok=True)
+        (preset / "config.json").write_text(text)
+        claim_workdir(workdir, config, read_info(tiny_records))
+        assert (workdir / "backbone_preset" / "config.json").read_text() == text
+
+
+def test_backbone_of_a_fixed_size_takes_pictures_of_that_size_alone(tmp_path):
+    save_tiny_backbone(tmp_path / "tiny.keras", (32, 24))
+    options = {"model": "baseline", "backbone": str(tmp_path / "tiny.keras")}
+    arguments = ATTRIBUTES, DLIB_72, default_groups(ATTRIBUTES), None
+    model = create_network(TrainConfig(image_size=(32, 24), **options), *arguments)
+    assert model(np.zeros((1, 32, 24, 3), np.uint8))["scores"].shape == (1, 40)
+    with pytest.raises(ConfigError, match="takes pictures of 32x24 pixels alone.*gives it 24x32"):
+        create_network(TrainConfig(image_size=(24, 32), **options), *arguments)

@@ -75,8 +75,9 @@ Done in {seconds:.0f} s. Look at:
 Next:
   .venv/bin/tensorboard --logdir={run}/tensorboard
   .venv/bin/tfac-predict --saved_model={model} --aligned --format=json {unseen}
-  .venv/bin/tfac-prepare --dataset=celeba --source_dir=CELEBA --data_dir=data
-  .venv/bin/tfac-train --model=dmm_cnn --data_dir=data --workdir=runs/celeba""")
+With real photos, a few hundred will do (labels.csv: one row per picture, one column per attribute):
+  .venv/bin/tfac-prepare --dataset=folder --source_dir=PICTURES --labels=labels.csv --data_dir=data
+  .venv/bin/tfac-train --data_dir=data --workdir=runs/mine --freeze""")
 
 
 def _step(title: str, command: list[str], output: Path | None) -> bool:

@@ -1,8 +1,10 @@
-"""Backbones by name, their levels, and where their weights come from."""
+"""Backbones, their levels, and where their weights come from."""
 
+import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 import keras_hub
@@ -11,6 +13,12 @@ from tfac.errors import ConfigError
 from tfac.models.alexnet import create_alexnet
 from tfac.models.dlib_resnet import create_dlib_resnet29
 from tfac.models.dlib_weights import load_dlib_weights
+from tfac.models.own_backbone import (
+    create_own_backbone,
+    default_policy,
+    find_levels,
+    serialize_backbone,
+)
 
 _RESNETS = {
     "resnet18": ("basic_block", (2, 2, 2, 2)),
@@ -32,28 +40,75 @@ _LEVEL_LAYERS = {
 BACKBONES: tuple[str, ...] = (*_RESNETS, "vgg16", "alexnet", "dlib_resnet29")
 FEATURE_LEVELS = ("P3", "P4", "P5")
 OUTPUT_STRIDES = (8, 16, 32)
+BackboneSource = str | os.PathLike | keras.Model | Mapping[str, Any]  # see `create_backbone`
 
 
-def create_backbone(name: str, output_stride: int = 32, dtype=None) -> keras.Model:
-    """Returns a backbone without weights of its own: images [B, H, W, 3] to maps [B, h, w, C].
+def create_backbone(backbone: BackboneSource, output_stride: int = 32, dtype=None) -> keras.Model:
+    """Returns a backbone: images [B, H, W, 3] to maps [B, h, w, C].
+
+    One of the user's own is a functional Keras model with one input and one output. It is given
+    images as `tfac.models.normalization` makes them, with ImageNet's mean and deviation taken out,
+    and must take any H and W, or else is of use for pictures of its size alone. It keeps its
+    weights, and layers that are not trainable stay so.
 
     Args:
-        name: one of `BACKBONES`.
+        backbone: one of `BACKBONES`, which has no weights of its own; or one of the user's own: a
+            ``.keras`` file, a folder with a KerasHub preset, a Keras model, which is used as it is
+            if its layers have the dtype policy `dtype`, or what `backbone_config` made of one.
+            Files are loaded in Keras's safe mode and without the network.
         output_stride: H / h of the last map: 32 is the published network; 16 and 8 keep the last
             one or two stages of a ResNet at the resolution before them, for small pictures. The
-            weights are the same in number and shape.
-        dtype: Keras dtype policy.
+            weights are the same in number and shape. For a backbone of the user's own it stays 32,
+            whatever its stride.
+        dtype: Keras dtype policy of all layers.
 
     Raises:
-        ConfigError: an unknown name, or an output stride that the backbone does not have.
+        ConfigError: an unknown name, an output stride that the backbone does not have, or a model
+            that cannot be loaded or is none from images to maps.
     """
-    if name not in BACKBONES:
-        raise ConfigError(f"backbone: expected one of {', '.join(BACKBONES)}. Received: {name}")
+    name = backbone if isinstance(backbone, str) and backbone in BACKBONES else None
     if output_stride not in OUTPUT_STRIDES or (name not in _RESNETS and output_stride != 32):
         raise ConfigError(
             f"output_stride: expected one of {OUTPUT_STRIDES} for a ResNet and 32 for another "
-            f"backbone. Received: {output_stride} for {name}"
+            f"backbone. Received: {output_stride} for {name or 'a model of your own'}"
         )
+    if name is None:
+        if isinstance(backbone, str | os.PathLike):
+            backbone = backbone_path(backbone)
+        return create_own_backbone(backbone, dtype)
+    created = _create_named(name, output_stride, dtype)
+    created.known_name = name
+    return created
+
+
+def backbone_config(backbone: keras.Model) -> str | dict[str, Any]:
+    """Returns what `create_backbone` makes the same backbone of, but for its weights.
+
+    That is its name, or the architecture of a model of the user's own, so that no file is needed.
+    """
+    return _known_name(backbone) or serialize_backbone(backbone)
+
+
+def backbone_path(path: str | os.PathLike) -> Path:
+    """Returns the path of a backbone of the user's own.
+
+    Raises:
+        ConfigError: there is no ``.keras`` file and no folder with a KerasHub preset.
+    """
+    file = Path(path)
+    if (file.suffix == ".keras" and file.is_file()) or (file / "config.json").is_file():
+        return file
+    raise ConfigError(
+        f"backbone: expected one of {', '.join(BACKBONES)}, a .keras file or a folder with a "
+        f"KerasHub preset. Received: {path}, which is none of them"
+    )
+
+
+def _known_name(backbone: keras.Model) -> str | None:
+    return getattr(backbone, "known_name", None)
+
+
+def _create_named(name: str, output_stride: int, dtype) -> keras.Model:
     if name == "vgg16":
         return _create_vgg16(dtype)
     if name == "alexnet":
@@ -78,36 +133,46 @@ def create_backbone(name: str, output_stride: int = 32, dtype=None) -> keras.Mod
 
 def _create_vgg16(dtype) -> keras.Model:
     # KerasHub's VGG passes no dtype on to its layers, so the global policy has to say it.
-    policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(dtype or policy)
-    try:
+    with default_policy(dtype):
         return keras_hub.models.VGGBackbone(
             stackwise_num_repeats=[2, 2, 3, 3, 3],
             stackwise_num_filters=[64, 128, 256, 512, 512],
             image_shape=(None, None, 3),
             name="vgg16",
         )
-    finally:
-        keras.config.set_dtype_policy(policy)
 
 
-def create_feature_extractor(backbone: keras.Model) -> keras.Model:
+def create_feature_extractor(
+    backbone: keras.Model, levels: Sequence[str] = FEATURE_LEVELS
+) -> keras.Model:
     """Returns a model from images [B, H, W, 3] to the maps that end the backbone's blocks 3 to 5.
 
     The answer is ``{"P3": [B, h, w, C], "P4": ..., "P5": ...}``; "P5" is the backbone's own output.
     ResNet's blocks are the paper's conv3_x to conv5_x, VGG's end in their pooling, AlexNet's are
     the third, the fourth, and the fifth convolution with its pooling; dlib's are its second, third
     and fourth stage, the last with the mean of the fifth. At the published stride of 32 the three
-    have strides 8, 16 and 32; AlexNet's have 16, 16 and 32.
+    have strides 8, 16 and 32; AlexNet's have 16, 16 and 32. Of a backbone of the user's own, "P3"
+    and "P4" are the levels that KerasHub names, or else the last maps of strides 8 and 16; one that
+    it does not have is left out.
 
     Args:
         backbone: made by `create_backbone`; the two share their layers and weights.
+        levels: those that must be there.
+
+    Raises:
+        ConfigError: the backbone has no map of one of the `levels`.
     """
-    if backbone.name in _RESNETS:
-        maps = {level: backbone.pyramid_outputs[level] for level in FEATURE_LEVELS}
-    else:
-        layers = _LEVEL_LAYERS[backbone.name]
+    layers = _LEVEL_LAYERS.get(_known_name(backbone))
+    if layers:
         maps = {level: backbone.get_layer(name).output for level, name in layers.items()}
+    else:
+        maps = find_levels(backbone)
+    missing = [level for level in levels if level not in maps]
+    if missing:
+        raise ConfigError(
+            f"backbone: expected maps of the levels {', '.join(levels)}, of a stride of 8 for P3 "
+            f"and 16 for P4. Received: {backbone.name}, which has no {' and no '.join(missing)}"
+        )
     return keras.Model(backbone.input, maps, name=f"{backbone.name}_levels")
 
 
@@ -141,21 +206,21 @@ def load_backbone_weights(backbone: keras.Model, source: str) -> None:
     """
     path = Path(source)
     if source == "dlib":
-        if backbone.name != "dlib_resnet29":
+        if _known_name(backbone) != "dlib_resnet29":
             raise ConfigError(
                 "backbone_weights: dlib's weights are those of backbone dlib_resnet29. "
                 f"Received: {backbone.name}"
             )
         load_dlib_weights(backbone)
         return
-    if source == "imagenet" and backbone.name not in _PRESETS:
+    if source == "imagenet" and _known_name(backbone) not in _PRESETS:
         raise ConfigError(
             f"backbone_weights: there are no ImageNet weights for {backbone.name}, only for "
             f"{', '.join(_PRESETS)}"
         )
     try:
         if source == "imagenet":
-            _copy_preset(backbone, _PRESETS[backbone.name])
+            _copy_preset(backbone, _PRESETS[_known_name(backbone)])
         elif path.is_dir():
             _copy_preset(backbone, str(path))
         elif path.is_file() and source.endswith(".weights.h5"):

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import keras
 
 from tfac.attributes import ATTRIBUTES
-from tfac.models.backbones import create_backbone
+from tfac.models.backbones import BackboneSource, backbone_config, create_backbone
 from tfac.models.normalization import create_image_normalization
 
 
@@ -14,7 +14,7 @@ class Baseline(keras.Model):
     """A backbone, global average pooling and one linear head for all attributes.
 
     Args:
-        backbone: a name in `tfac.models.BACKBONES`.
+        backbone: see `tfac.models.create_backbone`.
         attributes: attribute names, in the order of the scores.
         output_stride: see `tfac.models.create_backbone`.
 
@@ -31,13 +31,12 @@ class Baseline(keras.Model):
 
     def __init__(
         self,
-        backbone: str = "resnet50",
+        backbone: BackboneSource = "resnet50",
         attributes: Sequence[str] = ATTRIBUTES,
         output_stride: int = 32,
         **kwargs,
     ):
         super().__init__(autocast=False, **kwargs)
-        self.backbone_name = backbone
         self.attributes = tuple(attributes)
         self.output_stride = output_stride
         policy = self.dtype_policy
@@ -69,7 +68,7 @@ class Baseline(keras.Model):
         return {
             "name": self.name,
             "dtype": keras.dtype_policies.serialize(self.dtype_policy),
-            "backbone": self.backbone_name,
+            "backbone": backbone_config(self.backbone),
             "attributes": self.attributes,
             "output_stride": self.output_stride,
         }

@@ -7,7 +7,7 @@ from keras import ops
 
 from tfac.attributes import ATTRIBUTES, SUBJECTIVE_ATTRIBUTES, attribute_indices
 from tfac.layers.pyramid_branch import PyramidBranch
-from tfac.models.backbones import create_backbone
+from tfac.models.backbones import BackboneSource, backbone_config, create_backbone
 from tfac.models.landmark_branch import create_landmark_branch
 from tfac.models.normalization import create_image_normalization
 
@@ -25,7 +25,7 @@ class DMMCNN(keras.Model):
     1,024 and 144. 88.7 M weights.
 
     Args:
-        backbone: a name in `tfac.models.BACKBONES`.
+        backbone: see `tfac.models.create_backbone`.
         attributes: attribute names, in the order of the scores.
         subjective_attributes: those of `attributes` that the subjective branch answers; names that
             are not among `attributes` are an error. The objective branch answers the others.
@@ -55,7 +55,7 @@ class DMMCNN(keras.Model):
 
     def __init__(
         self,
-        backbone: str = "resnet50",
+        backbone: BackboneSource = "resnet50",
         attributes: Sequence[str] = ATTRIBUTES,
         subjective_attributes: Sequence[str] = SUBJECTIVE_ATTRIBUTES,
         attribute_grouping: bool = True,
@@ -66,7 +66,6 @@ class DMMCNN(keras.Model):
         **kwargs,
     ):
         super().__init__(autocast=False, **kwargs)
-        self.backbone_name = backbone
         self.attributes = tuple(attributes)
         self.subjective_attributes = tuple(subjective_attributes)
         self.attribute_grouping = attribute_grouping
@@ -144,7 +143,7 @@ class DMMCNN(keras.Model):
         return {
             "name": self.name,
             "dtype": keras.dtype_policies.serialize(self.dtype_policy),
-            "backbone": self.backbone_name,
+            "backbone": backbone_config(self.backbone),
             "attributes": self.attributes,
             "subjective_attributes": self.subjective_attributes,
             "attribute_grouping": self.attribute_grouping,

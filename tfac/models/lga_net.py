@@ -8,7 +8,13 @@ from keras import ops
 from tfac.attributes import ATTRIBUTES, PART_GROUPS, assign_groups
 from tfac.layers.group_attention import GroupAttention
 from tfac.layers.group_head import GroupHead
-from tfac.models.backbones import check_levels, create_backbone, create_feature_extractor
+from tfac.models.backbones import (
+    BackboneSource,
+    backbone_config,
+    check_levels,
+    create_backbone,
+    create_feature_extractor,
+)
 from tfac.models.landmark_branch import create_landmark_branch
 from tfac.models.normalization import create_image_normalization
 
@@ -25,7 +31,7 @@ class LGANet(keras.Model):
     has what each of these is worth.
 
     Args:
-        backbone: a name in `tfac.models.BACKBONES`.
+        backbone: see `tfac.models.create_backbone`.
         attributes: attribute names, in the order of the scores.
         part_groups: as in `tfac.models.MGGNet`.
         levels: the backbone's levels that have group attention, some of "P3", "P4" and "P5"; see
@@ -45,13 +51,13 @@ class LGANet(keras.Model):
         ``"P4_attention_mask"`` [B, h, w, G], groups in the order of `group_names`.
 
     Raises:
-        ConfigError: an unknown backbone, output stride or level; an attribute that is not in
-            exactly one group.
+        ConfigError: an unknown backbone, output stride or level; a level that the backbone does not
+            have; an attribute that is not in exactly one group.
     """
 
     def __init__(
         self,
-        backbone: str = "resnet18",
+        backbone: BackboneSource = "resnet18",
         attributes: Sequence[str] = ATTRIBUTES,
         part_groups: Mapping[str, Sequence[str]] = PART_GROUPS,
         levels: Sequence[str] = ("P4", "P5"),
@@ -61,7 +67,6 @@ class LGANet(keras.Model):
         **kwargs,
     ):
         super().__init__(autocast=False, **kwargs)
-        self.backbone_name = backbone
         self.attributes = tuple(attributes)
         self.part_groups = {name: tuple(members) for name, members in part_groups.items()}
         self.levels = check_levels(levels) if levels else ()
@@ -73,7 +78,7 @@ class LGANet(keras.Model):
         policy = self.dtype_policy
         self.normalization = create_image_normalization()
         self.backbone = create_backbone(backbone, output_stride, dtype=policy)
-        self.feature_extractor = create_feature_extractor(self.backbone)
+        self.feature_extractor = create_feature_extractor(self.backbone, self.levels)
         self.pooling = keras.layers.GlobalAveragePooling2D(name="pooling", dtype=policy)
         self.base_head = keras.layers.Dense(len(self.attributes), name="base_head", dtype="float32")
         self.attentions, self.heads = {}, {}
@@ -128,7 +133,7 @@ class LGANet(keras.Model):
         return {
             "name": self.name,
             "dtype": keras.dtype_policies.serialize(self.dtype_policy),
-            "backbone": self.backbone_name,
+            "backbone": backbone_config(self.backbone),
             "attributes": self.attributes,
             "part_groups": dict(self.part_groups),
             "levels": self.levels,

@@ -10,7 +10,13 @@ from tfac.errors import ConfigError
 from tfac.layers.graph_correlation import GraphCorrelation
 from tfac.layers.group_attention import GroupAttention
 from tfac.layers.group_head import GroupHead
-from tfac.models.backbones import check_levels, create_backbone, create_feature_extractor
+from tfac.models.backbones import (
+    BackboneSource,
+    backbone_config,
+    check_levels,
+    create_backbone,
+    create_feature_extractor,
+)
 from tfac.models.normalization import create_image_normalization
 
 
@@ -27,7 +33,7 @@ class MGGNet(keras.Model):
     is taken so that the number of weights is the paper's.
 
     Args:
-        backbone: a name in `tfac.models.BACKBONES`.
+        backbone: see `tfac.models.create_backbone`.
         attributes: attribute names, in the order of the scores.
         part_groups: which attributes share a mask, by group name. Names that are not among
             `attributes` are left out, and so are groups left empty. One group an attribute is the
@@ -55,8 +61,8 @@ class MGGNet(keras.Model):
         all scores.
 
     Raises:
-        ConfigError: an unknown backbone, output stride or level; an attribute that is not in
-            exactly one group; a graph of fewer than two groups.
+        ConfigError: an unknown backbone, output stride or level; a level that the backbone does not
+            have; an attribute that is not in exactly one group; a graph of fewer than two groups.
 
     Reference:
         Chen et al., "Improving Facial Attribute Recognition by Group and Graph Learning", section
@@ -65,7 +71,7 @@ class MGGNet(keras.Model):
 
     def __init__(
         self,
-        backbone: str = "resnet18",
+        backbone: BackboneSource = "resnet18",
         attributes: Sequence[str] = ATTRIBUTES,
         part_groups: Mapping[str, Sequence[str]] = PART_GROUPS,
         levels: Sequence[str] = ("P3", "P4"),
@@ -77,7 +83,6 @@ class MGGNet(keras.Model):
         **kwargs,
     ):
         super().__init__(autocast=False, **kwargs)
-        self.backbone_name = backbone
         self.attributes = tuple(attributes)
         self.part_groups = {name: tuple(members) for name, members in part_groups.items()}
         self.levels = check_levels(levels)
@@ -96,7 +101,7 @@ class MGGNet(keras.Model):
         policy = self.dtype_policy
         self.normalization = create_image_normalization()
         self.backbone = create_backbone(backbone, output_stride, dtype=policy)
-        self.feature_extractor = create_feature_extractor(self.backbone)
+        self.feature_extractor = create_feature_extractor(self.backbone, self.levels)
         self.pooling = keras.layers.GlobalAveragePooling2D(name="pooling", dtype=policy)
         self.base_head = keras.layers.Dense(len(self.attributes), name="base_head", dtype="float32")
         self.attentions, self.graphs, self.heads = {}, {}, {}
@@ -156,7 +161,7 @@ class MGGNet(keras.Model):
         return {
             "name": self.name,
             "dtype": keras.dtype_policies.serialize(self.dtype_policy),
-            "backbone": self.backbone_name,
+            "backbone": backbone_config(self.backbone),
             "attributes": self.attributes,
             "part_groups": dict(self.part_groups),
             "levels": self.levels,

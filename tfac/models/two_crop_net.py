@@ -6,8 +6,15 @@ import keras
 from keras import ops
 
 from tfac.attributes import ATTRIBUTES
-from tfac.models.backbones import FEATURE_LEVELS, create_backbone, create_feature_extractor
+from tfac.models.backbones import (
+    FEATURE_LEVELS,
+    BackboneSource,
+    backbone_config,
+    create_backbone,
+    create_feature_extractor,
+)
 from tfac.models.normalization import create_image_normalization
+from tfac.models.own_backbone import copy_backbone
 
 # Top, bottom, left and right of the close-up, as shares of a picture aligned as CelebA's: where
 # dlib's face chips lie, which its network was trained on: from (34.6, 78.3) to (144.1, 187.8) of
@@ -28,7 +35,7 @@ class TwoCropNet(keras.Model):
     that the cost is always the same and the close-up has the picture's own detail.
 
     Args:
-        backbone: a name in `tfac.models.BACKBONES`.
+        backbone: see `tfac.models.create_backbone`; of a Keras model the close-up has a copy.
         attributes: attribute names, in the order of the scores.
         whole_size: height and width that the whole picture is resized to, pixels.
         close_up_size: height and width of the close-up, pixels.
@@ -42,27 +49,29 @@ class TwoCropNet(keras.Model):
         ``{"scores": float32 [B, A]}``.
 
     Raises:
-        ConfigError: an unknown backbone.
+        ConfigError: an unknown backbone, or one without one of the levels.
     """
 
     def __init__(
         self,
-        backbone: str = "dlib_resnet29",
+        backbone: BackboneSource = "dlib_resnet29",
         attributes: Sequence[str] = ATTRIBUTES,
-        whole_size: Sequence[int] = (137, 112),
-        close_up_size: Sequence[int] = (124, 124),
+        whole_size: Sequence[int] = (150, 122),
+        close_up_size: Sequence[int] = (130, 130),
         grid: Sequence[int] = (4, 4),
         **kwargs,
     ):
         super().__init__(autocast=False, **kwargs)
-        self.backbone_name = backbone
         self.attributes = tuple(attributes)
         self.whole_size = tuple(whole_size)
         self.close_up_size = tuple(close_up_size)
         self.grid = tuple(grid)
         policy = self.dtype_policy
         self.normalization = create_image_normalization()
-        self.backbones = [create_backbone(backbone, dtype=policy) for _ in range(2)]
+        self.backbones = [create_backbone(backbone, dtype=policy)]
+        if isinstance(backbone, keras.Model):
+            backbone = copy_backbone(backbone)
+        self.backbones.append(create_backbone(backbone, dtype=policy))
         self.feature_extractors = [create_feature_extractor(b) for b in self.backbones]
         self.head = keras.layers.Dense(len(self.attributes), name="head", dtype="float32")
 
@@ -111,7 +120,7 @@ class TwoCropNet(keras.Model):
         return {
             "name": self.name,
             "dtype": keras.dtype_policies.serialize(self.dtype_policy),
-            "backbone": self.backbone_name,
+            "backbone": backbone_config(self.backbones[0]),
             "attributes": self.attributes,
             "whole_size": self.whole_size,
             "close_up_size": self.close_up_size,

@@ -14,6 +14,7 @@ from tfac.errors import ConfigError
 MAX_IMAGE_SIDE = 2048
 
 MODELS = ("dmm_cnn", "mgg_net", "lga_net", "baseline", "two_crop_net", "mcnn_aux", "ps_mcnn")
+BACKBONES = ("resnet18", "resnet34", "resnet50", "vgg16", "alexnet", "dlib_resnet29")
 WITH_BACKBONE = ("dmm_cnn", "mgg_net", "lga_net", "baseline", "two_crop_net")
 WITH_OUTPUT_STRIDE = ("dmm_cnn", "mgg_net", "lga_net", "baseline")
 _WITH_LINEAR_HEAD = ("baseline", "two_crop_net")
@@ -56,15 +57,15 @@ class TrainConfig:
     model: str = _option("dmm_cnn", "network to train", choices=MODELS)
     backbone: str = _option(
         "resnet50",
-        "backbone network",
-        choices=("resnet18", "resnet34", "resnet50", "vgg16", "alexnet", "dlib_resnet29"),
+        f"backbone network: one of {', '.join(BACKBONES)}, or one of your own, with its weights: a "
+        ".keras file or a folder with a KerasHub preset, given with a / such as ./my_preset",
         models=WITH_BACKBONE,
     )
     backbone_weights: str | None = _option(
         None,
         "where the backbone starts: dlib (dlib_resnet29's, from the installed package "
         "face_recognition_models), imagenet (downloaded), a .weights.h5 file or a folder with a "
-        "KerasHub preset; empty for random weights",
+        "KerasHub preset; empty for random weights, or those that a backbone of your own has",
         models=WITH_BACKBONE,
     )
     initial_workdir: str | None = _option(
@@ -311,9 +312,21 @@ class TrainConfig:
                 "attention_levels=none leaves no attention for the landmarks to guide, so guidance "
                 f"must be 0. Received: guidance={self.guidance}"
             )
+        own = self.has_own_backbone
+        if own and not (self.backbone.endswith(".keras") or "/" in self.backbone):
+            yield (
+                f"backbone: expected one of {', '.join(BACKBONES)}, a .keras file or a folder with "
+                "a KerasHub preset, which is given with a / such as ./my_preset. "
+                f"Received: {self.backbone}"
+            )
+        if own and not (self.backbone_weights or ".weights.h5").endswith(".weights.h5"):
+            yield (
+                "backbone_weights: a backbone of your own comes with its weights, and others are "
+                f"expected in a .weights.h5 file. Received: {self.backbone_weights}"
+            )
         if self.output_stride not in (8, 16, 32):
             yield f"output_stride: expected 8, 16 or 32. Received: {self.output_stride}"
-        if not self.backbone.startswith("resnet") and self.output_stride != 32:
+        if (own or not self.backbone.startswith("resnet")) and self.output_stride != 32:
             yield (
                 f"output_stride={self.output_stride} needs a ResNet backbone; {self.backbone} has "
                 "32 alone"
@@ -325,7 +338,7 @@ class TrainConfig:
                 "backbone_weights=dlib are those of backbone=dlib_resnet29. Received: "
                 f"backbone={self.backbone}; give backbone_weights too, empty for random weights"
             )
-        if self.freeze and not (self.backbone_weights or self.initial_workdir):
+        if self.freeze and not (own or self.backbone_weights or self.initial_workdir):
             yield "freeze=True leaves the backbone as it starts, so it needs backbone_weights"
         if self.freeze and self.attribute_loss != "binary_crossentropy":
             yield (
@@ -363,6 +376,11 @@ class TrainConfig:
                 f"batch_size={self.batch_size} does not divide evenly over "
                 f"num_devices={self.num_devices}"
             )
+
+    @property
+    def has_own_backbone(self) -> bool:
+        """Whether `backbone` is the path of a user's own."""
+        return self.backbone not in BACKBONES
 
     @property
     def trains_landmarks(self) -> bool:

@@ -55,7 +55,12 @@ from tfac.training.summaries import Summaries
 from tfac.training.thresholds import get_threshold_rule
 from tfac.training.validation import ValidationResult, validate
 from tfac.training.weighting import create_weighting
-from tfac.training.workdir import check_initial_workdir, claim_workdir, create_network
+from tfac.training.workdir import (
+    check_initial_workdir,
+    claim_workdir,
+    create_network,
+    with_kept_backbone,
+)
 
 _CALIBRATION_PICTURES = 128
 _SAMPLED_PICTURES = 10  # validation pictures a step that weighting=aw looks at
@@ -74,9 +79,10 @@ def run_training(
 ) -> TrainingState:
     """Trains as `config` says, or goes on with the run that `workdir` holds.
 
-    The workdir then has ``config.json``, ``checkpoints/`` and ``tensorboard/``. Whatever moment
-    the process was killed at, the same call goes on from the last checkpoint, and on a CPU ends
-    with the same weights, bit for bit, as a run that was never stopped.
+    The workdir then has ``config.json``, ``checkpoints/``, ``tensorboard/`` and a copy of a
+    backbone of the user's own. Whatever moment the process was killed at, the same call goes on
+    from the last checkpoint, and on a CPU ends with the same weights, bit for bit, as a run that
+    was never stopped.
 
     Args:
         config: the options.
@@ -105,7 +111,7 @@ def run_training(
 
     plan = create_plan(config, info.splits[config.train_split])
     attribute_loss = _create_attribute_loss(config, info, workdir, show_progress, writes)
-    state = _create_state(config, info, plan, strategy)
+    state = _create_state(with_kept_backbone(config, workdir), info, plan, strategy)
     checkpoints = Checkpoints(workdir, state, writes)
     if not checkpoints.restore_latest():
         if config.initial_workdir:

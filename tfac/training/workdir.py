@@ -4,6 +4,7 @@ import dataclasses
 import importlib.metadata
 import json
 import platform
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,11 @@ from tfac.attributes import AttributeGroups, default_groups
 from tfac.data.records import RecordsInfo
 from tfac.errors import ConfigError, DataError
 from tfac.evaluation.split_scores import ScoringModel
-from tfac.files import whole_file
+from tfac.files import whole_directory, whole_file
 from tfac.landmarks import LandmarkScheme, get_landmark_scheme
 from tfac.losses import get_attribute_loss
-from tfac.models import create_model, predict
+from tfac.models import backbones, create_model, predict
+from tfac.models.backbones import backbone_path
 from tfac.training.checkpoints import has_checkpoint, restore_for_use
 from tfac.training.config import WITH_BACKBONE, WITH_OUTPUT_STRIDE, TrainConfig
 
@@ -96,7 +98,9 @@ def load_trained_model(workdir: str | Path, precision: str | None = None) -> Tra
     workdir = Path(workdir)
     record = read_record(workdir)
     config, attributes, scheme, groups = _read_run(workdir)
-    network_config = dataclasses.replace(config, precision=precision or config.precision)
+    network_config = dataclasses.replace(
+        with_kept_backbone(config, workdir), precision=precision or config.precision
+    )
     # The checkpoint brings the backbone's weights.
     model = create_network(network_config, attributes, scheme, groups, backbone_weights=None)
     thresholds, step = restore_for_use(workdir, model, len(attributes))
@@ -147,6 +151,8 @@ def check_initial_workdir(config: TrainConfig, info: RecordsInfo) -> None:
     pairs = {name: (getattr(there, name), getattr(config, name)) for name in _NETWORK_OPTIONS}
     pairs["attributes"] = attributes, info.attributes
     pairs["attribute_groups"] = groups.to_dict(), info.groups.to_dict()
+    if with_kept_backbone(there, folder).backbone == str(Path(config.backbone).resolve()):
+        del pairs["backbone"]  # that run's own, given as the copy in its folder
     if config.trains_landmarks:
         pairs["landmark_scheme"] = scheme.name, info.landmark_scheme.name
     differences = [f"{name}: {a!r} there, {b!r} here" for name, (a, b) in pairs.items() if a != b]
@@ -157,6 +163,34 @@ def check_initial_workdir(config: TrainConfig, info: RecordsInfo) -> None:
         )
     if not has_checkpoint(folder):
         raise DataError(f"initial_workdir={folder} has no checkpoint yet")
+
+
+def with_kept_backbone(config: TrainConfig, workdir: Path) -> TrainConfig:
+    """Returns a run's options with a backbone of the user's own read from the workdir's copy.
+
+    `claim_workdir` makes the copy, so that the run does not need the user's file any more.
+    """
+    if not config.has_own_backbone:
+        return config
+    return dataclasses.replace(config, backbone=str(_kept_backbone(config, workdir)))
+
+
+def _kept_backbone(config: TrainConfig, workdir: Path) -> Path:
+    name = "backbone.keras" if config.backbone.endswith(".keras") else "backbone_preset"
+    return workdir.resolve() / name
+
+
+def _keep_backbone(config: TrainConfig, workdir: Path) -> None:
+    source, copy = backbone_path(config.backbone), _kept_backbone(config, workdir)
+    if source.resolve() == copy:
+        return
+    if source.is_dir():
+        shutil.rmtree(copy, ignore_errors=True)  # of a run that saved nothing
+        with whole_directory(copy) as aside:
+            shutil.copytree(source, aside, dirs_exist_ok=True)
+    else:
+        with whole_file(copy) as aside:
+            shutil.copyfile(source, aside)
 
 
 def scoring_model(trained: TrainedModel, source: str) -> ScoringModel:
@@ -182,7 +216,7 @@ def create_network(
     """Returns the network that `config` describes for these attributes and landmarks.
 
     Raises:
-        ConfigError: the backbone weights do not fit.
+        ConfigError: the backbone cannot be loaded, or its weights or its picture size do not fit.
     """
     arguments = {}
     if config.model in WITH_BACKBONE:
@@ -217,13 +251,29 @@ def create_network(
             "branch_normalization": config.branch_normalization,
             "branch_shortcut": config.branch_shortcut,
         }
-    return create_model(
+    model = create_model(
         config.model,
         backbone_weights=backbone_weights,
         attributes=attributes,
         dtype=config.precision,
         **arguments,
     )
+    _require_image_size(model, config)
+    return model
+
+
+def _require_image_size(model: keras.Model, config: TrainConfig) -> None:
+    sizes = [config.image_size]
+    if config.model == "two_crop_net":
+        sizes = [model.whole_size, model.close_up_size]
+    for backbone in backbones(model):
+        own = backbone.input_shape[1:3]
+        for size in sizes:
+            if any(side not in (None, given) for side, given in zip(own, size, strict=True)):
+                raise ConfigError(
+                    f"backbone={config.backbone} takes pictures of {own[0]}x{own[1]} pixels alone "
+                    f"(height x width), but {config.model} gives it {size[0]}x{size[1]}"
+                )
 
 
 def claim_workdir(
@@ -231,11 +281,12 @@ def claim_workdir(
 ) -> None:
     """Writes ``config.json`` into a new workdir, or makes sure that an old one's is the same.
 
-    A workdir without a checkpoint has nothing to go on with and counts as new. Nothing is written
-    unless `writes`.
+    A workdir without a checkpoint has nothing to go on with and counts as new. A new one gets a
+    copy of a backbone of the user's own too. Nothing is written unless `writes`.
 
     Raises:
-        ConfigError: the workdir holds a run with other options or other data; names them.
+        ConfigError: the workdir holds a run with other options or other data; names them. Or there
+            is no such backbone.
         DataError: the workdir's ``config.json`` cannot be read.
     """
     own_groups = None if info.groups == default_groups(info.attributes) else info.groups.to_dict()
@@ -264,6 +315,8 @@ def claim_workdir(
                 f"or another workdir. Different: {'; '.join(differences)}"
             )
     elif writes:
+        if config.has_own_backbone:
+            _keep_backbone(config, workdir)
         with whole_file(workdir / CONFIG_FILE) as path:
             path.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 
