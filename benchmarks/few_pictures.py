@@ -99,7 +99,7 @@ def _table(rows: list[dict]) -> str:
     lines = [f"| training pictures | network | {' | '.join(_METRICS)} |"]
     lines.append("|---|---|" + "---|" * len(_METRICS))
     for row in rows:
-        figures = " | ".join(f"{100 * row[name]:.2f}" for name in _METRICS)
+        figures = " | ".join(f"{row[name]:.2f}" for name in _METRICS)
         lines.append(f"| {row['pictures']:,} | {row['network']} | {figures} |")
     return "\n".join(lines) + "\n"
 
@@ -116,7 +116,7 @@ def _draw(rows: list[dict], path: Path) -> None:
             own = [row for row in rows if row["network"] == title]
             axis.plot(
                 [row["pictures"] for row in own],
-                [100 * row[metric] for row in own],
+                [row[metric] for row in own],
                 marker="o",
                 label=title,
             )

@@ -96,7 +96,8 @@ def _judge(trained: TrainedModel, scores: SplitScores, validation: SplitScores) 
 
 
 def _images_per_second(workdir: Path) -> float:
-    _, rates = read_series(workdir / "tensorboard")["images_per_second"]
+    """Returns the median rate; NaN of a run without a step, as with a frozen backbone."""
+    _, rates = read_series(workdir / "tensorboard").get("images_per_second", ((), (np.nan,)))
     return float(np.median(rates))
 
 
