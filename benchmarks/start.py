@@ -112,7 +112,8 @@ def _starts(folder: Path, data_dir: Path) -> dict[str, Callable[[], float]]:
 
 def _train_options(data_dir: Path) -> list[str]:
     return [
-        *(f"--model={_MODEL.value}", f"--backbone={_BACKBONE.value}", "--image_size=64"),
+        *("--protocol=from_scratch", f"--model={_MODEL.value}", f"--backbone={_BACKBONE.value}"),
+        "--image_size=64",
         *(f"--data_dir={data_dir}", "--batch_size=16", "--epochs=1"),
     ]
 

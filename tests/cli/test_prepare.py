@@ -48,7 +48,7 @@ def test_skipped_pictures_are_counted_and_a_second_run_finds_the_data_set(celeba
     assert f"wrote {path}" in first.stdout
     assert "  train: 3 pictures\n  validation: 2 pictures\n  test: 2 pictures\n" in first.stdout
     assert "skipped: 1 x picture that cannot be decoded" in first.stdout
-    assert f"next: tfac-train --model=dmm_cnn --data_dir={tmp_path / 'data'} " in first.stdout
+    assert f"next: tfac-train --data_dir={tmp_path / 'data'} " in first.stdout
     second = tfac_prepare(*celeba)
     assert second.returncode == 0
     assert f"{path} is already there; nothing was done" in second.stdout
@@ -144,7 +144,7 @@ def test_own_pictures_are_prepared(own_data):
 def use_by_programs(model, data, folder):
     data, workdir = f"--data_dir={data}", f"--workdir={folder / 'run'}"
     small = ["--backbone=resnet18", "--image_size=32", "--batch_size=2", "--epochs=1"]
-    small.append("--updates_per_epoch=1")
+    small += ["--protocol=from_scratch", "--updates_per_epoch=1"]
     flags = [f"--model={model}", *small, "--nolandmarks", "--guidance=0"]
     for program, *arguments in (
         ("train", data, workdir, *flags),

@@ -115,9 +115,7 @@ def main(argv: Sequence[str]) -> int:
     print(
         f"\nwritten: {output_dir / 'index.html'}, report.json, schema.pbtxt, {', '.join(figures)}"
     )
-    print(
-        f"next:    tfac-train --model=lga_net --data_dir={_DATA_DIR.value} --workdir=runs/lga_net"
-    )
+    print(f"next:    tfac-train --data_dir={_DATA_DIR.value} --workdir=runs/new")
     failed = [kind for kind in fail_on if report["problems"][kind]]
     if failed:
         print(f"failed:  {', '.join(failed)} (--fail_on)")

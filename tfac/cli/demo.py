@@ -42,7 +42,7 @@ def main(argv: Sequence[str]) -> None:
     _draw_faces(faces)
     trained = _step(
         "2/5 Train a small DMM-CNN",
-        ["train", "--protocol=demo", f"--data_dir={data}", f"--workdir={run}"],
+        ["train", "--model=dmm_cnn", "--protocol=demo", f"--data_dir={data}", f"--workdir={run}"],
         run / "curves.png",
     )
     _step(

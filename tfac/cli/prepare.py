@@ -285,7 +285,7 @@ def _print_result(path: Path, splits: dict[str, int], already_there: bool, start
 
 
 def _print_next_command(name: str) -> None:
-    print(f"next: tfac-train --model=dmm_cnn --data_dir={FLAGS.data_dir} --workdir=runs/{name}")
+    print(f"next: tfac-train --data_dir={FLAGS.data_dir} --workdir=runs/{name}")
 
 
 def run() -> None:
