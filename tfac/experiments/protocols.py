@@ -112,7 +112,13 @@ PROTOCOLS: tuple[Protocol, ...] = (
     Protocol(
         name="from_scratch",
         about="224 pixels, random weights, AdamW and a cosine",
-        families={"dmm_baseline": {}, "dmm_cnn": {}, "mgg_net": _RESNET18, "part_networks": {}},
+        families={
+            "dmm_baseline": {},
+            "dmm_cnn": {},
+            "mgg_net": _RESNET18,
+            "part_networks": {},
+            "two_crop_net": {"backbone": "dlib_resnet29"},
+        },
         dynamic_weighting="uniform",
         fixed=_FROM_SCRATCH,
     ),
@@ -197,6 +203,7 @@ PROTOCOLS: tuple[Protocol, ...] = (
             "dmm_cnn": _DEMO_BACKBONE,
             "mgg_net": _DEMO_BACKBONE,
             "part_networks": _DEMO,
+            "two_crop_net": {**_DEMO, "backbone": "dlib_resnet29"},
         },
         dynamic_weighting="uniform",
         fixed=_FROM_SCRATCH,
