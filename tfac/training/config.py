@@ -86,7 +86,7 @@ class TrainConfig:
     freeze: bool = _option(
         False,
         "leave the backbone as it starts and fit the head alone, by logistic regression on what "
-        "the backbone says of each picture: no epochs, seconds",
+        "the backbone says of each picture: no epochs",
         models=_WITH_LINEAR_HEAD,
     )
     attribute_grouping: bool = _option(

@@ -1,7 +1,7 @@
 """A linear head fitted at once to what a pretrained network says of the training pictures.
 
 The backbone stays as it is, so each picture goes through it once, and the head is logistic
-regression on the features, which is convex: a trained model in seconds.
+regression on the features, which is convex.
 """
 
 from collections.abc import Iterable
