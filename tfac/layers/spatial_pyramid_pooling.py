@@ -54,8 +54,8 @@ class SpatialPyramidPooling(keras.layers.Layer):
         pooled = [
             ops.max(feature_maps[:, top:bottom, left:right, :], axis=(1, 2))  # [B, C]
             for n in self.levels
-            for top, bottom in _bins(height, n)
-            for left, right in _bins(width, n)
+            for top, bottom in bins(height, n)
+            for left, right in bins(width, n)
         ]
         return ops.concatenate(pooled, axis=-1)  # [B, C * bins]
 
@@ -68,6 +68,9 @@ class SpatialPyramidPooling(keras.layers.Layer):
         return {**super().get_config(), "levels": self.levels}
 
 
-def _bins(length, n: int):
-    """First cell and the cell after the last of each of `n` bins over `length` cells."""
+def bins(length, n: int) -> list[tuple]:
+    """Returns the first cell of each of `n` bins over `length` cells, and the one after its last.
+
+    `length` may be a tensor, where it is not known when traced.
+    """
     return [(i * length // n, ((i + 1) * length + n - 1) // n) for i in range(n)]

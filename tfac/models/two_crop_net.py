@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from tfac.attributes import ATTRIBUTES
+from tfac.layers.spatial_pyramid_pooling import bins
 from tfac.models.backbones import (
     FEATURE_LEVELS,
     BackboneSource,
@@ -136,18 +137,13 @@ def _share(side, share: float):
 def _grid_means(maps, grid: tuple[int, int]):
     """The means of [B, H, W, C] over the cells of a grid, float32 [B, rows * columns * C].
 
-    Cell i of n over a side of length L covers floor(i L / n) to ceil((i + 1) L / n), as in
-    `tfac.layers.SpatialPyramidPooling`.
+    The cells are the bins of `tfac.layers.SpatialPyramidPooling`.
     """
     maps = ops.cast(maps, "float32")
-    sides = ops.shape(maps)[1:3]
-    bounds = [
-        [(i * side // n, ((i + 1) * side + n - 1) // n) for i in range(n)]
-        for side, n in zip(sides, grid, strict=True)
-    ]
+    height, width = ops.shape(maps)[1:3]
     means = [
         ops.mean(maps[:, top:bottom, left:right], axis=(1, 2))
-        for top, bottom in bounds[0]
-        for left, right in bounds[1]
+        for top, bottom in bins(height, grid[0])
+        for left, right in bins(width, grid[1])
     ]
     return ops.concatenate(means, axis=-1)
