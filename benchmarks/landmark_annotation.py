@@ -28,7 +28,6 @@ from absl import app, flags
 from PIL import Image
 
 from tfac.data.celeba_source import ALIGNMENT
-from tfac.data.face_detection import predictor_path
 from tfac.data.landmark_annotation import (
     CHUNK_SIZE,
     DETECTION_HEIGHT,
@@ -37,6 +36,7 @@ from tfac.data.landmark_annotation import (
 )
 from tfac.data.pictures import PictureFiles, open_picture
 from tfac.data.synthetic_faces import SyntheticFacesConfig, make_example
+from tfac.dlib_files import LANDMARK_PREDICTOR, dlib_file
 
 _SOURCE = flags.DEFINE_string("source", None, "Folder or zip archive of aligned faces.")
 _PICTURES = flags.DEFINE_integer("pictures", 2048, "Pictures of one pass.", 1)
@@ -104,7 +104,10 @@ def _call_dlib(files: PictureFiles, names: Sequence[str]) -> tuple[float, float]
     """Returns the seconds of dlib's calls, the pictures being there, and of a script of them."""
     if not _models:
         _models.extend(
-            (dlib.get_frontal_face_detector(), dlib.shape_predictor(str(predictor_path())))
+            (
+                dlib.get_frontal_face_detector(),
+                dlib.shape_predictor(str(dlib_file(LANDMARK_PREDICTOR, "this benchmark"))),
+            )
         )
     pictures = [_enlarged(open_picture(files.read(name), name)) for name in names]
     start = time.perf_counter()

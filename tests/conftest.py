@@ -119,6 +119,25 @@ def tiny_trained():
 
 
 @pytest.fixture(scope="session")
+def tiny_frozen(tiny_records, tmp_path_factory) -> Path:
+    """The workdir of a plain network on dlib's weights, its head fitted to `tiny_records`."""
+    from tfac.training.config import TrainConfig
+    from tfac.training.run import run_training
+
+    config = TrainConfig(
+        model="baseline",
+        backbone="dlib_resnet29",
+        backbone_weights="dlib",
+        freeze=True,
+        image_size=(64, 64),
+        batch_size=8,
+    )
+    workdir = tmp_path_factory.mktemp("frozen")
+    run_training(config, tiny_records, workdir, show_progress=False)
+    return workdir
+
+
+@pytest.fixture(scope="session")
 def tiny_export(tiny_trained, tmp_path_factory) -> Path:
     """Version 1 of `tiny_trained`, exported."""
     from tfac.export import export_saved_model

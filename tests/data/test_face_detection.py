@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tfac.data import face_detection
 from tfac.data.face_detection import FaceDetector
 from tfac.data.face_drawing import draw_face
 from tfac.data.face_sampling import sample_face
@@ -24,22 +23,6 @@ def portraits(real_faces):
                     pictures.append(np.asarray(picture.convert("RGB")))
             if len(pictures) == 20:
                 return pictures
-
-
-def test_predictor_is_found_without_importing_its_package():
-    assert face_detection.predictor_path().is_file()
-
-
-def test_missing_predictor_package_is_named(monkeypatch):
-    monkeypatch.setattr(face_detection.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(ConfigError, match="face_recognition_models to be installed"):
-        face_detection.predictor_path()
-
-
-def test_missing_predictor_file_is_named(monkeypatch):
-    monkeypatch.setattr(face_detection, "PREDICTOR_FILE", "absent.dat")
-    with pytest.raises(ConfigError, match="absent.dat"):
-        face_detection.predictor_path()
 
 
 def test_picture_without_a_face_gives_no_rectangle():

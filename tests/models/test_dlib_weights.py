@@ -4,10 +4,11 @@ import pytest
 
 from tfac.data.face_drawing import draw_face
 from tfac.data.face_sampling import sample_face
+from tfac.dlib_files import FACE_RECOGNITION, dlib_file
 from tfac.errors import ConfigError
 from tfac.models import create_backbone, create_model, load_backbone_weights
 from tfac.models.calibration import calibrate_batch_norms
-from tfac.models.dlib_weights import find_dlib_weights, load_dlib_weights
+from tfac.models.dlib_weights import load_dlib_weights
 from tfac.models.normalization import create_image_normalization
 
 
@@ -23,7 +24,7 @@ def normalized(chips):
 
 
 def test_gives_the_numbers_of_dlib(chips, normalized):
-    network = dlib.face_recognition_model_v1(str(find_dlib_weights()))
+    network = dlib.face_recognition_model_v1(str(dlib_file(FACE_RECOGNITION, "a test")))
     expected = np.array([network.compute_face_descriptor(chip) for chip in chips])
     backbone = create_backbone("dlib_resnet29")
     last_layer = load_dlib_weights(backbone)
@@ -45,7 +46,7 @@ def test_calibrated_norms_leave_answers_and_have_the_statistics_of_the_pictures(
 
 
 def test_damaged_file_is_refused(tmp_path):
-    contents = bytearray(find_dlib_weights().read_bytes())
+    contents = bytearray(dlib_file(FACE_RECOGNITION, "a test").read_bytes())
     contents[1_000_000] ^= 1
     damaged = tmp_path / "damaged.dat"
     damaged.write_bytes(contents)

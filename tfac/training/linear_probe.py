@@ -21,7 +21,7 @@ from tfac.training.inference_folding import folding_batch_norms
 _PICTURES = 20_000  # at most, so that memory stays flat
 _BATCH = 256
 _ITERATIONS = 40
-_ROWS = 4096  # in float32 at a time
+_ROWS = 2048  # in float32 at a time
 # By the loss of other pictures the best strength of L2 regularisation for 200, 600, 2,000 and 6,038
 # pictures of CelebA and 5,504 features was 3, 1, 1 and 0.3 of 0.3, 1, 3 and 10.
 _L2 = 30.0
@@ -36,10 +36,13 @@ def fit_head(
 ) -> None:
     """Fits ``model.head`` to ``model.features`` of training pictures and their mirror images.
 
+    With test-time flip it is fitted to the mean of the two, as the mean of a linear head's scores
+    is its score of the mean.
+
     Args:
         model: with `features`, images [B, H, W, 3] to [B, F], and `head`, a dense layer from these
             to scores [B, A]. The head alone changes.
-        config: says which split, and whether pictures are mirrored.
+        config: says which split, and whether pictures are mirrored in training and in testing.
         info: the data set; of a larger split the first 20,000 pictures are taken.
         attribute_loss: binary cross-entropy; its class weights count.
         show_progress: draw a progress bar.
@@ -52,7 +55,7 @@ def fit_head(
     with tqdm.tqdm(
         total=count, desc="features", unit="picture", disable=not show_progress
     ) as progress:
-        features, labels, mask = _features(model, batches, config.flip, progress)
+        features, labels, mask = _features(model, batches, config, progress)
     weights = mask
     if attribute_loss.class_weights is not None:
         weights = mask * np.where(labels > 0.5, *np.transpose(attribute_loss.class_weights)[::-1])
@@ -82,7 +85,7 @@ def logistic_regression(
     versions, pictures, width = features.shape
     sums = np.zeros((2, width))
     chunks = [
-        (version, slice(start, start + _ROWS))
+        (version, slice(start, min(start + _ROWS, pictures)))
         for version in range(versions)
         for start in range(0, pictures, _ROWS)
     ]
@@ -93,18 +96,25 @@ def logistic_regression(
     deviation = np.sqrt(np.maximum(square - mean**2, 0)) + 1e-3
     scale, shift = (1 / deviation).astype(np.float32), (mean / deviation).astype(np.float32)
 
+    buffer = np.empty((_ROWS, width), np.float32)
+
     def objective(parameters: np.ndarray) -> tuple[float, np.ndarray]:
+        # The kernel is scaled in place of the features, which are many.
         kernel, bias = np.split(parameters.reshape(width + 1, -1).astype(np.float32), [width])
-        value, gradient = 0.0, np.zeros(parameters.shape).reshape(width + 1, -1)
+        scaled = kernel * scale[:, np.newaxis]
+        bias = bias[0] - shift @ kernel
+        value, gradient = 0.0, np.zeros((width + 1, labels.shape[1]))
         for version, rows in chunks:
-            part = features[version, rows].astype(np.float32) * scale - shift
-            scores = part @ kernel + bias
+            part = buffer[: rows.stop - rows.start]
+            part[:] = features[version, rows]
+            scores = part @ scaled + bias
             losses = np.logaddexp(0, scores) - labels[rows] * scores
             value += np.vdot(weights[rows], losses)
             errors = weights[rows] * (1 / (1 + np.exp(-scores)) - labels[rows])
             gradient[:-1] += part.T @ errors
             gradient[-1] += errors.sum(axis=0)
         gradient /= versions * pictures
+        gradient[:-1] = scale[:, np.newaxis] * gradient[:-1] - np.outer(shift, gradient[-1])
         gradient[:-1] += l2 * kernel
         value = value / (versions * pictures) + l2 / 2 * np.vdot(kernel, kernel)
         return float(value), gradient.ravel()
@@ -118,19 +128,27 @@ def logistic_regression(
 
 
 def _features(
-    model: keras.Model, batches: Iterable[dict[str, tf.Tensor]], flip: bool, progress: tqdm.tqdm
+    model: keras.Model,
+    batches: Iterable[dict[str, tf.Tensor]],
+    config: TrainConfig,
+    progress: tqdm.tqdm,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Returns features float16 [V, N, F], V versions of each picture; labels and mask [N, A]."""
 
     @tf.function(reduce_retracing=True)
-    def both(images):
-        versions = [images, images[:, :, ::-1]] if flip else [images]
+    def versions(images):
         with folding_batch_norms():
-            return tf.stack([tf.cast(model.features(v), tf.float16) for v in versions])
+            features = model.features(images)[tf.newaxis]
+            if config.flip or config.test_time_flip:
+                mirrored = model.features(images[:, :, ::-1])[tf.newaxis]
+                features = tf.concat([features, mirrored], axis=0)
+        if config.test_time_flip:
+            features = tf.reduce_mean(features, axis=0, keepdims=True)
+        return tf.cast(features, tf.float16)
 
     features, labels, mask = [], [], []
     for batch in batches:
-        features.append(both(batch["images"]).numpy())
+        features.append(versions(batch["images"]).numpy())
         labels.append(batch["labels"].numpy())
         mask.append(batch["label_mask"].numpy())
         progress.update(len(labels[-1]))

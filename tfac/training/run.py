@@ -116,10 +116,10 @@ def run_training(
     if not checkpoints.restore_latest():
         if config.initial_workdir:
             _start_from(Path(config.initial_workdir), state)
-        if config.backbone_weights == "dlib":
-            _calibrate(config, info, state.model)
         if config.freeze:
             fit_head(state.model, config, info, attribute_loss, show_progress)
+        elif config.backbone_weights == "dlib":
+            _calibrate(config, info, state.model)
     require_same(strategy, "the step that workdir's checkpoint is of", int(state.step.numpy()))
     train_step = create_train_step(
         state,
