@@ -1,4 +1,5 @@
 import dataclasses
+from types import SimpleNamespace
 
 import pytest
 
@@ -11,6 +12,7 @@ from tfac.experiments.registry import (
     get_protocol,
     has_experiment,
     protocol_config,
+    require_data,
     select,
 )
 from tfac.experiments.tables import TABLES
@@ -160,6 +162,23 @@ def test_fine_tuning_needs_the_run_to_start_from():
     config = get_config("dmm_cnn", "paper_lfwa", {"initial_workdir": "runs/celeba"})
     assert (config.initial_workdir, config.validation_split) == ("runs/celeba", "train")
     assert config.backbone_weights is None
+
+
+@pytest.mark.parametrize(
+    ("experiment", "name", "settings", "received"),
+    [
+        ("dmm_cnn", "lfwa", {"protocol": "mgg_net"}, "=dmm_cnn.*prepared with mgg_net"),
+        ("mgg_net", "lfwa", {"protocol": "dmm_cnn"}, "=mgg_net.*prepared with dmm_cnn"),
+        ("mgg_net", "celeba", {}, "Received: data$"),
+    ],
+)
+def test_lfwa_with_the_other_papers_split_is_refused(experiment, name, settings, received):
+    info = SimpleNamespace(name=name, path="data", source_settings=settings)
+    with pytest.raises(ConfigError, match=received):
+        require_data(experiment, "paper_lfwa", info)
+    require_data(experiment, "paper_celeba", info)
+    own = SimpleNamespace(name="lfwa", path="data", source_settings={"protocol": experiment})
+    require_data(experiment, "paper_lfwa", own)
 
 
 def test_given_options_come_first_and_are_checked():

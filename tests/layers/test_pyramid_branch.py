@@ -56,6 +56,17 @@ def test_shortcut_adds_the_mean_of_the_map_to_what_the_head_reads():
     np.testing.assert_allclose(outputs, expected, rtol=1e-5, atol=1e-6)
 
 
+def test_without_normalisation_kernels_start_as_pytorch_starts_dense_layers():
+    branch = PyramidBranch(levels=(1,), hidden_units=(300,), num_outputs=40)
+    branch.build((None, 4, 4, 500))
+    for kernel, bias in zip(branch.weights[::2], branch.weights[1::2], strict=True):
+        bound = 1 / np.sqrt(kernel.shape[0])
+        values = np.array(kernel)
+        assert np.abs(values).max() == pytest.approx(bound, rel=0.01)
+        assert values.std() == pytest.approx(bound / np.sqrt(3), rel=0.02)  # uniform
+        assert not np.any(bias)
+
+
 @pytest.mark.parametrize("normalization", [False, True])
 def test_layer_contract(normalization):
     inputs = np.random.default_rng(0).normal(size=(8, 4, 4, 3)).astype(np.float32)

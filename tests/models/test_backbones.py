@@ -1,3 +1,4 @@
+import keras_hub
 import numpy as np
 import pytest
 
@@ -9,6 +10,7 @@ from tfac.models import (
     create_model,
     load_backbone_weights,
 )
+from tfac.models.backbones import _PRESETS
 
 IMAGES = np.random.default_rng(0).normal(size=(1, 64, 64, 3)).astype(np.float32)
 
@@ -80,8 +82,28 @@ def test_missing_weights_are_refused():
 
 
 def test_imagenet_weights_that_nobody_publishes_are_refused():
-    with pytest.raises(ConfigError, match="no ImageNet weights for alexnet, only for resnet18"):
-        create_model("baseline", backbone="alexnet", backbone_weights="imagenet")
+    with pytest.raises(ConfigError, match="no ImageNet weights for resnet34, only for resnet18"):
+        create_model("baseline", backbone="resnet34", backbone_weights="imagenet")
+
+
+def test_presets_are_those_that_kerashub_publishes():
+    published = keras_hub.models.Backbone.presets
+    assert set(_PRESETS.values()) <= set(published)
+
+
+def test_preset_of_another_class_is_refused(tmp_path):
+    create_backbone("vgg16").save_to_preset(str(tmp_path / "preset"))
+    with pytest.raises(ConfigError, match="does not hold weights for resnet18"):
+        load_backbone_weights(create_backbone("resnet18"), str(tmp_path / "preset"))
+
+
+def test_weights_that_cannot_be_downloaded_are_not_called_wrong(monkeypatch):
+    def fail(preset):
+        raise OSError(f"no route to {preset}")
+
+    monkeypatch.setattr(keras_hub.models.Backbone, "from_preset", fail)
+    with pytest.raises(ConfigError, match="could not be downloaded .*no route to resnet_18"):
+        load_backbone_weights(create_backbone("resnet18"), "imagenet")
 
 
 @pytest.mark.parametrize(

@@ -70,6 +70,7 @@ def test_other_image_sizes_are_refused(value):
         ({"model": "mgg_net", "attention_levels": "none"}, "is model=baseline"),
         ({"model": "lga_net", "attention_levels": "none"}, "guidance must be 0"),
         ({"backbone": "alexnet", "backbone_weights": "imagenet"}, "nobody publishes alexnet"),
+        ({"backbone": "resnet34", "backbone_weights": "imagenet"}, "nobody publishes resnet34"),
         ({"model": "mgg_net", "weighting": "gradnorm"}, "last layer that all heads share"),
         ({"weighting": "gradnorm", "strategy": "mirrored"}, "gradients of the whole batch"),
         ({"schedule": "step", "warmup_epochs": 0.0}, "schedule=step and drop_epoch go together"),

@@ -6,8 +6,11 @@ Example:
 
 A run that is finished is not run again, one that was stopped goes on, one that failed is tried
 again; a failure does not end the others. Ctrl-C lets the run at hand save its state and writes the
-report of what is there. Several of these programs may share an output_dir; one output_dir is for
-one data set.
+report of what is there. Several of these programs may share an output_dir. A protocol's folder in
+it is for one data set; one that fine-tunes, as paper_lfwa does DMM-CNN, starts from the runs that
+the same output_dir has under the other:
+    tfac-experiment --experiment=dmm_cnn --protocol=paper_celeba --data_dir=data/celeba
+    tfac-experiment --experiment=dmm_cnn --protocol=paper_lfwa --data_dir=data/lfwa
 """
 
 import dataclasses

@@ -15,7 +15,7 @@ from absl import flags
 from tfac.cli import import_tensorflow_quietly, run_program
 from tfac.errors import ConfigError
 from tfac.experiments.protocols import PROTOCOLS
-from tfac.experiments.registry import get_config
+from tfac.experiments.registry import get_config, require_data
 from tfac.experiments.variants import EXPERIMENTS
 from tfac.training.config import TrainConfig, describe_range, field_type
 
@@ -61,8 +61,11 @@ def config_from_flags() -> TrainConfig:
         ConfigError: an impossible value or combination.
     """
     given = {name: flag.value for name, flag in _OPTIONS.items() if flag.value is not None}
-    experiment = _EXPERIMENT.value or given.get("model", "two_crop_net")
-    return get_config(experiment, _PROTOCOL.value, given)
+    return get_config(_experiment(), _PROTOCOL.value, given)
+
+
+def _experiment() -> str:
+    return _EXPERIMENT.value or _OPTIONS["model"].value or "two_crop_net"
 
 
 def main(argv: Sequence[str]) -> int:
@@ -72,12 +75,14 @@ def main(argv: Sequence[str]) -> int:
     config = config_from_flags()
     import_tensorflow_quietly()
 
+    from tfac.data.records import read_info
     from tfac.training.curves import draw_curves
     from tfac.training.devices import is_chief
     from tfac.training.interruption import Interrupted
     from tfac.training.run import run_training
 
     workdir = _WORKDIR.value
+    require_data(_experiment(), _PROTOCOL.value, read_info(_DATA_DIR.value))
     try:
         run_training(config, _DATA_DIR.value, workdir)
         if not is_chief(config):

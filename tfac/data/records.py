@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
 import tensorflow_datasets as tfds
@@ -31,6 +32,7 @@ class RecordsInfo:
         splits: split name to its number of records.
         shard_lengths: split name to the number of records in each of its files, by file.
         num_bytes: split name to the bytes of its records, files' framing not counted.
+        source_settings: what else its records follow from, such as LFWA's protocol.
         fingerprint: hexadecimal; differs where name, version, attributes, scheme or splits differ.
     """
 
@@ -42,6 +44,7 @@ class RecordsInfo:
     splits: dict[str, int]
     shard_lengths: dict[str, dict[Path, int]]
     num_bytes: dict[str, int]
+    source_settings: dict[str, Any]
     fingerprint: str
 
     def shards(self, split: str) -> list[str]:
@@ -104,7 +107,7 @@ def read_info(data_dir: str | Path) -> RecordsInfo:
     """
     path = _find_data_set(Path(data_dir))
     proto = _read_dataset_info(path / "dataset_info.json")
-    attributes, scheme, groups = _read_metadata(path / "metadata.json")
+    attributes, scheme, groups, settings = _read_metadata(path / "metadata.json")
     template = tfds.core.ShardedFileTemplate(
         data_dir=path, dataset_name=proto.name, filetype_suffix="tfrecord"
     )
@@ -128,6 +131,7 @@ def read_info(data_dir: str | Path) -> RecordsInfo:
         splits={name: sum(shards) for name, shards in lengths.items()},
         shard_lengths=shard_lengths,
         num_bytes=num_bytes,
+        source_settings=settings,
         fingerprint=hashlib.sha256(json.dumps(identity).encode()).hexdigest(),
     )
 
@@ -238,7 +242,9 @@ def _read_dataset_info(path: Path):
     return proto
 
 
-def _read_metadata(path: Path) -> tuple[tuple[str, ...], LandmarkScheme, AttributeGroups]:
+def _read_metadata(
+    path: Path,
+) -> tuple[tuple[str, ...], LandmarkScheme, AttributeGroups, dict[str, Any]]:
     try:
         metadata = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -259,7 +265,10 @@ def _read_metadata(path: Path) -> tuple[tuple[str, ...], LandmarkScheme, Attribu
         scheme = get_landmark_scheme(str(metadata.get("landmark_scheme")))
         groups = metadata.get("attribute_groups")
         if groups is None:
-            return tuple(attributes), scheme, default_groups(attributes)
-        return tuple(attributes), scheme, AttributeGroups.from_dict(groups, attributes)
+            groups = default_groups(attributes)
+        else:
+            groups = AttributeGroups.from_dict(groups, attributes)
     except ConfigError as error:
         raise DataError(f"{path}: {error}") from error
+    settings = metadata.get("source_settings")
+    return tuple(attributes), scheme, groups, settings if isinstance(settings, dict) else {}

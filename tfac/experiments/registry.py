@@ -2,13 +2,16 @@
 
 import difflib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tfac.errors import ConfigError
 from tfac.experiments.protocols import PROTOCOLS, Protocol
 from tfac.experiments.tables import TABLES
 from tfac.experiments.variants import DYNAMIC, EXPERIMENTS, Experiment
 from tfac.training.config import TrainConfig
+
+if TYPE_CHECKING:  # it imports TensorFlow, which --help does without
+    from tfac.data.records import RecordsInfo
 
 _EXPERIMENTS = {experiment.name: experiment for experiment in EXPERIMENTS}
 _PROTOCOLS = {protocol.name: protocol for protocol in PROTOCOLS}
@@ -68,6 +71,23 @@ def get_config(
             f"run of experiment={experiment} under protocol={recipe.starts_from[variant.family]}"
         )
     return config
+
+
+def require_data(experiment: str, protocol: str, info: "RecordsInfo") -> None:
+    """Refuses a data set that is not the one that an experiment has under the protocol.
+
+    Raises:
+        ConfigError: LFWA is wanted with the labels and split of one paper, and it is none or has
+            the other paper's.
+    """
+    wanted = get_protocol(protocol).lfwa_protocols.get(get_experiment(experiment).family)
+    received = info.source_settings.get("protocol") if info.name == "lfwa" else None
+    if wanted and received != wanted:
+        raise ConfigError(
+            f"protocol={protocol}: experiment={experiment} expects LFWA with its own paper's "
+            f"labels and split (tfac-prepare --dataset=lfwa --lfwa_protocol={wanted}). Received: "
+            f"{info.path}" + (f", prepared with {received}" if received else "")
+        )
 
 
 def protocol_config(experiment: str, protocol: str) -> TrainConfig:

@@ -43,7 +43,8 @@ _INDEPENDENT = {**_GAL, "attention_groups": "attributes"}
 _BALANCED = {"class_balance": "positive"}
 _FIXED = {"thresholds": "fixed"}
 _VGG16 = {"backbone": "vgg16", "output_stride": 32}
-# No weights of it for ImageNet are published for Keras.
+# No weights of these for ImageNet are published for Keras.
+_RESNET34 = {"backbone": "resnet34", "backbone_weights": None}
 _ALEXNET = {"backbone": "alexnet", "output_stride": 32, "backbone_weights": None}
 
 
@@ -131,7 +132,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
             {**options, **network},
         )
         for backbone, title, network in (
-            ("resnet34", "ResNet34", {"backbone": "resnet34"}),
+            ("resnet34", "ResNet34", _RESNET34),
             ("vgg16", "VGG16", _VGG16),
             ("alexnet", "AlexNet", _ALEXNET),
         )

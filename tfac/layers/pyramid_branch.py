@@ -18,6 +18,10 @@ class PyramidBranch(keras.layers.Layer):
     proportion to the squared length of the features it reads: about D / 2 for D normalised units
     after ReLU, far more than the backbone's own features have. `feature_scale` shortens them.
 
+    Without normalisation kernels start as the paper's framework, PyTorch, starts dense layers:
+    uniformly within 1 / sqrt(fan_in), and biases at 0. From He's and Glorot's starts, which the
+    normalised branches have, the printed recipe is not finite within five steps.
+
     Args:
         levels: grid sizes of the pyramid.
         hidden_units: widths of the hidden layers.
@@ -63,13 +67,18 @@ class PyramidBranch(keras.layers.Layer):
         self.head_bias = head_bias
         self.shortcut = shortcut
         policy = self.dtype_policy
+        hidden_initializer, head_initializer = "he_normal", "glorot_uniform"
+        if not normalization:
+            hidden_initializer = head_initializer = keras.initializers.VarianceScaling(
+                1 / 3, "fan_in", "uniform"
+            )
         self.pooling = SpatialPyramidPooling(self.levels, name="pooling", dtype=policy)
         self.hidden = []
         for i, units in enumerate(self.hidden_units, start=1):
             dense = keras.layers.Dense(
                 units,
                 use_bias=not normalization,
-                kernel_initializer="he_normal",
+                kernel_initializer=hidden_initializer,
                 name=f"dense_{i}",
                 dtype=policy,
             )
@@ -88,6 +97,7 @@ class PyramidBranch(keras.layers.Layer):
             self.hidden.append(keras.layers.ReLU(name=f"relu_{i}", dtype=policy))
         self.head = keras.layers.Dense(
             num_outputs,
+            kernel_initializer=head_initializer,
             bias_initializer=keras.initializers.Constant(head_bias),
             name="head",
             dtype="float32",

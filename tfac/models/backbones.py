@@ -27,7 +27,6 @@ _RESNETS = {
 }
 _PRESETS = {
     "resnet18": "resnet_18_imagenet",
-    "resnet34": "resnet_34_imagenet",
     "resnet50": "resnet_50_imagenet",
     "vgg16": "vgg_16_imagenet",
 }
@@ -232,11 +231,12 @@ def load_backbone_weights(backbone: keras.Model, source: str) -> None:
                 "backbone_weights: expected dlib, imagenet, a .weights.h5 file or a folder with a "
                 f"KerasHub preset. Received: {source}"
             )
-    except (ValueError, OSError, UserWarning) as error:
-        if isinstance(error, ConfigError):
-            raise
+    except ConfigError:
+        raise
+    except Exception as error:  # what KerasHub raises depends on the file, and on the network
+        wrong = "could not be downloaded as" if source == "imagenet" else "does not hold"
         raise ConfigError(
-            f"backbone_weights: {source} does not hold weights for {backbone.name}: {error}"
+            f"backbone_weights: {source} {wrong} weights for {backbone.name}: {error}"
         ) from error
 
 

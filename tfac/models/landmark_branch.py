@@ -5,7 +5,8 @@ from tfac.layers.pyramid_branch import PyramidBranch
 # Where the normalised features start (see `PyramidBranch`), found on CelebA at 64 pixels: at 1 the
 # landmark head's noise kept the shared features from learning anything else.
 _FEATURE_SCALE = 0.03
-_PICTURE_CENTRE = 0.5  # where every landmark is predicted before training
+# Where the normalised branch predicts every landmark before training; the paper names no start.
+_PICTURE_CENTRE = 0.5
 
 
 def create_landmark_branch(num_landmarks: int, normalization: bool, dtype) -> PyramidBranch:
@@ -25,7 +26,7 @@ def create_landmark_branch(num_landmarks: int, normalization: bool, dtype) -> Py
         num_outputs=2 * num_landmarks,
         normalization=normalization,
         feature_scale=_FEATURE_SCALE,
-        head_bias=_PICTURE_CENTRE,
+        head_bias=_PICTURE_CENTRE if normalization else 0.0,
         name="landmark_branch",
         dtype=dtype,
     )

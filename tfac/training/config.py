@@ -70,8 +70,8 @@ class TrainConfig:
     )
     initial_workdir: str | None = _option(
         None,
-        "fine-tuning: folder of a finished run of the same network whose weights and thresholds "
-        "this one starts from",
+        "fine-tuning: folder of a finished run of the same network whose weights and, but for "
+        "thresholds=fixed, thresholds this one starts from",
     )
     image_size: tuple[int, int] = _option(
         (224, 224), "pictures are resized to this: one side or HEIGHTxWIDTH, pixels", minimum=16
@@ -331,7 +331,8 @@ class TrainConfig:
                 f"output_stride={self.output_stride} needs a ResNet backbone; {self.backbone} has "
                 "32 alone"
             )
-        if self.backbone in ("alexnet", "dlib_resnet29") and self.backbone_weights == "imagenet":
+        unpublished = self.backbone in ("resnet34", "alexnet", "dlib_resnet29")
+        if unpublished and self.backbone_weights == "imagenet":
             yield f"backbone_weights=imagenet: nobody publishes {self.backbone}'s for Keras"
         if self.backbone != "dlib_resnet29" and self.backbone_weights == "dlib":
             yield (

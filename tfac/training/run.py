@@ -115,7 +115,7 @@ def run_training(
     checkpoints = Checkpoints(workdir, state, writes)
     if not checkpoints.restore_latest():
         if config.initial_workdir:
-            _start_from(Path(config.initial_workdir), state)
+            _start_from(Path(config.initial_workdir), state, config.thresholds == "fixed")
         if config.freeze:
             fit_head(state.model, config, info, attribute_loss, show_progress)
         elif config.backbone_weights == "dlib":
@@ -221,10 +221,11 @@ def _create_state(
         return create_state(model, optimizer, weighting, plateau, num_attributes)
 
 
-def _start_from(initial_workdir: Path, state: TrainingState) -> None:
-    """Gives the state the weights and thresholds of another run's newest checkpoint."""
+def _start_from(initial_workdir: Path, state: TrainingState, fixed_thresholds: bool) -> None:
+    """Gives the state the weights and, if they may move, thresholds of another run's end."""
     thresholds, step = restore_for_use(initial_workdir, state.model, state.thresholds.shape[0])
-    state.thresholds.assign(thresholds)
+    if not fixed_thresholds:
+        state.thresholds.assign(thresholds)
     logging.info("Starting from %s, step %d", initial_workdir, step)
 
 
