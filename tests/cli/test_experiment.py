@@ -7,6 +7,10 @@ import time
 
 import pytest
 
+from tests.data.test_lfwa_source import write_kumar, write_pictures
+from tfac.data.lfwa_source import LFWASource
+from tfac.data.preparation import prepare
+from tfac.data.workers import Processes
 from tfac.experiments.protocols import PROTOCOLS
 from tfac.experiments.tables import TABLES
 from tfac.experiments.variants import EXPERIMENTS
@@ -121,3 +125,25 @@ def test_a_stopped_run_goes_on(tiny_records, tmp_path):
     assert "the same command goes on from there" in output and "index.html" in output
     assert "a checkpoint is saved" in (workdir / "log.txt").read_text()
     assert not (workdir / "failure.json").exists() and not (workdir / "result.json").exists()
+
+
+@pytest.mark.slow
+def test_lfwa_is_fine_tuned_from_the_run_that_the_same_folder_has_on_celeba(tiny_records, tmp_path):
+    pictures = write_pictures(tmp_path / "lfwa", "lfw", "lfw-deepfunneled")
+    write_kumar(pictures)
+    source = LFWASource(pictures, "dmm_cnn")
+    prepare(source, tmp_path / "data", landmarks="none", workers=Processes(1))
+    tiny = ["--option=batch_size=4", "--option=image_size=32", "--option=epochs=1"]
+    tiny += ["--option=backbone=resnet18", "--option=backbone_weights=", "--experiment=baseline"]
+    tiny += [f"--output_dir={tmp_path / 'runs'}"]
+
+    alone = experiment(*tiny, "--protocol=paper_lfwa", f"--data_dir={tmp_path / 'data'}")
+    assert alone.returncode == 1 and "runs/paper_celeba/baseline/seed_0" in alone.stdout
+    first = experiment(*tiny, "--protocol=paper_celeba", f"--data_dir={tiny_records}")
+    assert first.returncode == 0, first.stdout + first.stderr[-3000:]
+    tuned = experiment(*tiny, "--protocol=paper_lfwa", f"--data_dir={tmp_path / 'data'}")
+    assert tuned.returncode == 0, tuned.stdout + tuned.stderr[-3000:]
+    run = tmp_path / "runs" / "paper_lfwa" / "baseline" / "seed_0"
+    result = json.loads((run / "result.json").read_text())
+    assert result["config"]["initial_workdir"].endswith("runs/paper_celeba/baseline/seed_0")
+    assert (result["step"], result["validation_split"]) == (1, "train")

@@ -54,7 +54,7 @@ def attribute_metrics(
         )
     if not np.isfinite(scores).all():
         raise ValueError("expected finite scores. Received: NaN or infinite ones")
-    metrics = _count_metrics(labels, scores > thresholds, counted)
+    metrics = _count_metrics(labels, scores > thresholds, counted)  # DMM-CNN, Eq. 5
     if ranking:
         metrics |= _ranking_metrics(labels, scores, counted)
     return {**metrics, "threshold": thresholds}

@@ -163,6 +163,7 @@ PROTOCOLS: tuple[Protocol, ...] = (
             "part_networks": {**_STEPS, **_LFWA, **_EPOCHS_10_5},
         },
         dynamic_weighting="dynamic_raw",
+        # DMM-CNN, section 4.1: trained on CelebA, then fine-tuned on LFWA.
         starts_from={"dmm_baseline": "paper_celeba", "dmm_cnn": "paper_celeba"},
         # The papers' splits and labels differ; the part networks are compared in either.
         lfwa_protocols={

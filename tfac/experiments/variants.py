@@ -38,9 +38,10 @@ _BASELINE = {"model": "baseline", "thresholds": "fixed"}
 _MGG_NET = {"model": "mgg_net", "thresholds": "fixed"}
 _LGA_NET = {"model": "lga_net", "thresholds": "fixed", "test_time_flip": True}
 _TWO_CROP_NET = {"model": "two_crop_net", "thresholds": "fixed", "test_time_flip": True}
-_GAL = {**_MGG_NET, "graph": False}
+_GAL = {**_MGG_NET, "graph": False}  # "w/o GCL": GAL's predictions are averaged in its place
+# "Independent": an attention for each attribute, nothing shared between them.
 _INDEPENDENT = {**_GAL, "attention_groups": "attributes"}
-_BALANCED = {"class_balance": "positive"}
+_BALANCED = {"class_balance": "positive"}  # "weighted binary cross-entropy", section 3.3
 _FIXED = {"thresholds": "fixed"}
 _VGG16 = {"backbone": "vgg16", "output_stride": 32}
 # No weights of these for ImageNet are published for Keras.

@@ -144,7 +144,7 @@ def _create_network(trained: TrainedModel, **arguments) -> Network:
         answers = {
             "scores": scores,
             "probabilities": tf.cast(trained.attribute_loss.probabilities(scores), tf.float32),
-            "predictions": tf.cast(scores > thresholds, tf.int32),
+            "predictions": tf.cast(scores > thresholds, tf.int32),  # DMM-CNN, Eq. 5
         }
         if "landmarks" in outputs:
             answers["landmarks"] = tf.cast(outputs["landmarks"], tf.float32)  # [B, K, 2]

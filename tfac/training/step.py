@@ -61,6 +61,8 @@ def joint_loss(
     """
     losses = {}
     summed = 0.0
+    # MGG-Net's Eq. 5 by names: "scores", "base_scores", "P3_group_scores" (GAL), "P3_graph_scores"
+    # (GCL) and so on; of DMM-CNN and the plain network there are "scores" alone.
     for name, scores in outputs.items():
         if name != "scores" and not name.endswith("_scores"):
             continue

@@ -60,7 +60,7 @@ def adaptive(thresholds, labels, scores, label_mask, epoch, *, gamma: float) -> 
         Mao et al. (DMM-CNN), Eq. 6.
     """
     labels, label_mask = np.asarray(labels) > 0.5, np.asarray(label_mask) > 0.5
-    predictions = np.asarray(scores) > np.asarray(thresholds)
+    predictions = np.asarray(scores) > np.asarray(thresholds)  # Eq. 5
     false_positives = np.sum(predictions & ~labels & label_mask, axis=0)
     false_negatives = np.sum(~predictions & labels & label_mask, axis=0)
     annotated = np.maximum(label_mask.sum(axis=0), 1)
