@@ -81,10 +81,13 @@ _MGG_BASELINE = _figures(91.23, 85.63)
 _MGG_NET = _figures(92.00, 87.20)
 _GAL_LFWA = 86.77
 _GCL_COLUMNS = ("Baseline", "w/o GCL", "MGG-Net")
-_GARBLED = "the paper's figure cannot be told from its neighbours in the text at hand"
+# In the text at hand the six figures stand without their places: 84.06, 84.90, 85.22, 85.59, 84.57,
+# 84.30. Taken as two rows that rise from the baseline on, VGG16's first.
+_GUESSED = "a guess: the text at hand has the six figures of VGG16 and AlexNet out of place"
+_VGG16_LFWA, _ALEXNET_LFWA = (84.06, 84.90, 85.22), (84.30, 84.57, 85.59)
 
 
-def _cell(label: str, column: str, experiment: str, lfwa: float | None, note: str = "") -> Row:
+def _cell(label: str, column: str, experiment: str, lfwa: float, note: str = "") -> Row:
     return Row(label, experiment, _figures(lfwa=lfwa), note, column=column)
 
 
@@ -227,9 +230,11 @@ TABLES: tuple[Table, ...] = (
             _cell("ResNet34", "w/o GCL", "mgg_resnet34_gal", 86.42),
             _cell("ResNet34", "MGG-Net", "mgg_resnet34_net", 86.81),
             *(
-                _cell(label, column, f"mgg_{label.lower()}_{part}", None, _GARBLED)
-                for label in ("VGG16", "AlexNet")
-                for column, part in zip(_GCL_COLUMNS, ("baseline", "gal", "net"), strict=True)
+                _cell(label, column, f"mgg_{label.lower()}_{part}", figure, _GUESSED)
+                for label, figures in (("VGG16", _VGG16_LFWA), ("AlexNet", _ALEXNET_LFWA))
+                for column, part, figure in zip(
+                    _GCL_COLUMNS, ("baseline", "gal", "net"), figures, strict=True
+                )
             ),
         ),
     ),
