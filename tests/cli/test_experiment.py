@@ -137,8 +137,6 @@ def test_lfwa_is_fine_tuned_from_the_run_that_the_same_folder_has_on_celeba(tiny
     tiny += ["--option=backbone=resnet18", "--option=backbone_weights=", "--experiment=baseline"]
     tiny += [f"--output_dir={tmp_path / 'runs'}"]
 
-    alone = experiment(*tiny, "--protocol=paper_lfwa", f"--data_dir={tmp_path / 'data'}")
-    assert alone.returncode == 1 and "runs/paper_celeba/baseline/seed_0" in alone.stdout
     first = experiment(*tiny, "--protocol=paper_celeba", f"--data_dir={tiny_records}")
     assert first.returncode == 0, first.stdout + first.stderr[-3000:]
     tuned = experiment(*tiny, "--protocol=paper_lfwa", f"--data_dir={tmp_path / 'data'}")
