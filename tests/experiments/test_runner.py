@@ -15,7 +15,7 @@ from tfac.experiments.runner import FAILURE_FILE, LOG_FILE, Runner, _progress, r
 from tfac.experiments.scoring import RESULT_FILE
 from tfac.training.interruption import Interrupted
 
-INFO = SimpleNamespace(path="data", name="celeba", source_settings={}, fingerprint="f")
+INFO = SimpleNamespace(path="data", fingerprint="f")
 
 
 class Programs(Runner):

@@ -26,7 +26,6 @@ import tqdm
 from tfac.data.records import RecordsInfo
 from tfac.errors import ConfigError
 from tfac.experiments.plan import Run
-from tfac.experiments.registry import require_data
 from tfac.experiments.scoring import RESULT_FILE
 from tfac.files import whole_file
 from tfac.training.config import TrainConfig
@@ -110,7 +109,6 @@ class Runner:
         start = time.monotonic()
         try:
             run.config()
-            require_data(run.experiment, run.protocol, self._info)
         except ConfigError as error:
             self._fail(run, str(error), bar)
             return False

@@ -137,11 +137,11 @@ def _features(
 
     @tf.function(reduce_retracing=True)
     def versions(images):
+        views = [images]
+        if config.flip or config.test_time_flip:
+            views.append(images[:, :, ::-1])
         with folding_batch_norms():
-            features = model.features(images)[tf.newaxis]
-            if config.flip or config.test_time_flip:
-                mirrored = model.features(images[:, :, ::-1])[tf.newaxis]
-                features = tf.concat([features, mirrored], axis=0)
+            features = tf.stack([model.features(view) for view in views])
         if config.test_time_flip:
             features = tf.reduce_mean(features, axis=0, keepdims=True)
         return tf.cast(features, tf.float16)

@@ -115,7 +115,7 @@ def run_training(
     checkpoints = Checkpoints(workdir, state, writes)
     if not checkpoints.restore_latest():
         if config.initial_workdir:
-            _start_from(Path(config.initial_workdir), state, config.thresholds == "fixed")
+            _start_from(config, state)
         if config.freeze:
             fit_head(state.model, config, info, attribute_loss, show_progress)
         elif config.backbone_weights == "dlib":
@@ -221,12 +221,13 @@ def _create_state(
         return create_state(model, optimizer, weighting, plateau, num_attributes)
 
 
-def _start_from(initial_workdir: Path, state: TrainingState, fixed_thresholds: bool) -> None:
+def _start_from(config: TrainConfig, state: TrainingState) -> None:
     """Gives the state the weights and, if they may move, thresholds of another run's end."""
-    thresholds, step = restore_for_use(initial_workdir, state.model, state.thresholds.shape[0])
-    if not fixed_thresholds:
+    folder = Path(config.initial_workdir)
+    thresholds, step = restore_for_use(folder, state.model, state.thresholds.shape[0])
+    if config.thresholds != "fixed":
         state.thresholds.assign(thresholds)
-    logging.info("Starting from %s, step %d", initial_workdir, step)
+    logging.info("Starting from %s, step %d", folder, step)
 
 
 def _calibrate(config: TrainConfig, info: RecordsInfo, model: keras.Model) -> None:
