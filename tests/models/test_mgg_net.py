@@ -8,7 +8,7 @@ import tensorflow as tf
 from tests.layers.test_group_head import head_by_loops
 from tfac.attributes import ATTRIBUTES, PART_GROUPS
 from tfac.errors import ConfigError
-from tfac.models import MGGNet, create_model
+from tfac.models import MGGNet, create_feature_extractor, create_model
 
 GROUPS = {"eyes": ("Eyeglasses", "Narrow_Eyes"), "mouth": ("Smiling",), "hat": ("Wearing_Hat",)}
 OWN = {"attributes": ("Smiling", "Eyeglasses", "Wearing_Hat"), "part_groups": GROUPS}
@@ -104,6 +104,31 @@ def test_the_answer_is_equation_4(levels, graph):
     expected = probabilities / (1 + len(levels))
     np.testing.assert_allclose(sigmoid(outputs["scores"]), expected, rtol=1e-5)
     assert len(outputs) == 2 + len(levels) * (2 if graph else 1)
+
+
+@pytest.mark.parametrize(("levels", "last"), [(("P3",), "P3"), (("P3", "P4"), "P4")])
+def test_the_base_prediction_can_read_the_last_map_with_attention(levels, last, tmp_path):
+    model = create_model("mgg_net", levels=levels, base_map="attention", **OWN)
+    images = random_images(2, 40, 48)
+    feature_maps = create_feature_extractor(model.backbone)(model.normalization(images))
+    kernel, bias = model.base_head.get_weights()
+    with tf.GradientTape() as tape:
+        outputs = model(images)
+        loss = sum(tf.reduce_sum(tf.square(scores - 1.0)) for scores in outputs.values())
+    expected = np.array(feature_maps[last]).mean(axis=(1, 2)) @ kernel + bias
+    np.testing.assert_allclose(outputs["base_scores"], expected, rtol=1e-4, atol=1e-5)
+    trained = [variable.value for variable in model.trainable_variables]
+    assert all(gradient is not None for gradient in tape.gradient(loss, trained))
+    later = [layer for layer in model.backbone.layers if layer.name.startswith("stack3")]
+    assert later and not any(layer.trainable_variables for layer in later)
+    moving = [np.array(v) for layer in later for v in layer.variables]
+    model(images, training=True)
+    for before, variable in zip(moving, [v for la in later for v in la.variables], strict=True):
+        np.testing.assert_array_equal(before, variable)
+    model.save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(again(images)["scores"], model(images)["scores"])
+    assert len(again.trainable_variables) == len(trained)
 
 
 def test_the_answer_can_be_the_mean_score():
@@ -241,6 +266,7 @@ def test_independent_attention_has_a_mask_an_attribute():
         ({"levels": ("P3", "P3")}, "each once"),
         ({"part_groups": {"all": ATTRIBUTES}}, "graph: expected two part groups.*all"),
         ({"backbone": "lenet"}, "backbone: expected"),
+        ({"base_map": "P4"}, "base_map: expected last or attention.*P4"),
     ],
 )
 def test_impossible_arguments_are_refused(arguments, message):

@@ -19,6 +19,8 @@ from tfac.models.backbones import (
 )
 from tfac.models.normalization import create_image_normalization
 
+BASE_MAPS = ("last", "attention")
+
 
 @keras.saving.register_keras_serializable(package="tfac")
 class MGGNet(keras.Model):
@@ -28,9 +30,9 @@ class MGGNet(keras.Model):
     pixels, 12.8 M weights.
 
     Readings: the paper's blocks 3 and 4 are conv3_x and conv4_x (P3 and P4), as the sizes of its
-    masks say; the base prediction reads the mean of the last map, as the plain network does. The
-    paper leaves open which attributes a part holds, alpha and the attention module's width, which
-    is taken so that the number of weights is the paper's.
+    masks say; the base prediction reads the mean of the last map, as the plain network does, or as
+    `base_map` says. The paper leaves open which attributes a part holds, alpha and the attention
+    module's width, which is taken so that the number of weights is the paper's.
 
     Args:
         backbone: see `tfac.models.create_backbone`.
@@ -43,6 +45,8 @@ class MGGNet(keras.Model):
         graph: graph correlation learning between the groups; False is the paper's "w/o GCL".
         alpha: see `tfac.layers.GraphCorrelation`.
         attention_width: see `tfac.layers.GroupAttention`.
+        base_map: whose mean the base prediction reads: "last", P5, or "attention", the last of
+            `levels`, whose later blocks are then neither computed nor trained.
         averages_probabilities: the answer's probability is the mean of the predictions'
             probabilities, which are the sigmoids of their scores (cross-entropy). False takes the
             mean of the scores, for a loss whose probability is linear in the score.
@@ -62,7 +66,8 @@ class MGGNet(keras.Model):
 
     Raises:
         ConfigError: an unknown backbone, output stride or level; a level that the backbone does not
-            have; an attribute that is not in exactly one group; a graph of fewer than two groups.
+            have; an unknown base map; an attribute that is not in exactly one group; a graph of
+            fewer than two groups.
 
     Reference:
         Chen et al., "Improving Facial Attribute Recognition by Group and Graph Learning", section
@@ -78,6 +83,7 @@ class MGGNet(keras.Model):
         graph: bool = True,
         alpha: float = 0.5,
         attention_width: int = 32,
+        base_map: str = "last",
         averages_probabilities: bool = True,
         output_stride: int = 32,
         **kwargs,
@@ -89,9 +95,12 @@ class MGGNet(keras.Model):
         self.graph = graph
         self.alpha = alpha
         self.attention_width = attention_width
+        self.base_map = base_map
         self.averages_probabilities = averages_probabilities
         self.output_stride = output_stride
         self.group_names, group_indices = assign_groups(self.part_groups, self.attributes)
+        if base_map not in BASE_MAPS:
+            raise ConfigError(f"base_map: expected {' or '.join(BASE_MAPS)}. Received: {base_map}")
         if graph and len(self.group_names) < 2:
             raise ConfigError(
                 "graph: expected two part groups or more that hold attributes. "
@@ -102,6 +111,9 @@ class MGGNet(keras.Model):
         self.normalization = create_image_normalization()
         self.backbone = create_backbone(backbone, output_stride, dtype=policy)
         self.feature_extractor = create_feature_extractor(self.backbone, self.levels)
+        self.base_level = "P5" if base_map == "last" else max(self.levels)
+        if self.base_level != "P5":
+            self.feature_extractor = _up_to(self.base_level, self.feature_extractor, self.backbone)
         self.pooling = keras.layers.GlobalAveragePooling2D(name="pooling", dtype=policy)
         self.base_head = keras.layers.Dense(len(self.attributes), name="base_head", dtype="float32")
         self.attentions, self.graphs, self.heads = {}, {}, {}
@@ -119,7 +131,7 @@ class MGGNet(keras.Model):
     def build(self, input_shape):
         """Builds the heads and the levels' layers for images [B, H, W, 3]."""
         shapes = self.feature_extractor.compute_output_shape((*input_shape[:3], 3))
-        self.base_head.build(self.pooling.compute_output_shape(shapes["P5"]))
+        self.base_head.build(self.pooling.compute_output_shape(shapes[self.base_level]))
         for level in self.levels:
             self.attentions[level].build(shapes[level])
             features, _ = self.attentions[level].compute_output_shape(shapes[level])
@@ -131,7 +143,7 @@ class MGGNet(keras.Model):
     def call(self, images, training=False, explain=False):
         """Figure 1 of the paper: levels, group attention, graph, and the average of the answers."""
         feature_maps = self.feature_extractor(self.normalization(images), training=training)
-        outputs = {"base_scores": self.base_head(self.pooling(feature_maps["P5"]))}
+        outputs = {"base_scores": self.base_head(self.pooling(feature_maps[self.base_level]))}
         averaged = [outputs["base_scores"]]
         explanations = {}
         for level in self.levels:
@@ -168,9 +180,20 @@ class MGGNet(keras.Model):
             "graph": self.graph,
             "alpha": self.alpha,
             "attention_width": self.attention_width,
+            "base_map": self.base_map,
             "averages_probabilities": self.averages_probabilities,
             "output_stride": self.output_stride,
         }
+
+
+def _up_to(level: str, feature_extractor: keras.Model, backbone: keras.Model) -> keras.Model:
+    """The feature extractor without what comes after the level; that is not trained either."""
+    maps = {name: maps for name, maps in feature_extractor.output.items() if name <= level}
+    shorter = keras.Model(feature_extractor.input, maps, name=feature_extractor.name)
+    for layer in backbone.layers:
+        if all(layer is not kept for kept in shorter.layers):
+            layer.trainable = False
+    return shorter
 
 
 def _score_of_mean_probability(scores):

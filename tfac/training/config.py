@@ -126,6 +126,13 @@ class TrainConfig:
         maximum=1,
         models=("mgg_net",),
     )
+    base_map: str = _option(
+        "last",
+        "whose mean the base prediction reads: last (the backbone's last map) or attention (the "
+        "last of attention_levels; later blocks are left out)",
+        choices=("last", "attention"),
+        models=("mgg_net",),
+    )
     attention_width: int = _option(
         32, "channels of a group's attention module", minimum=1, models=_WITH_ATTENTION
     )

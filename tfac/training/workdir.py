@@ -40,6 +40,7 @@ _NETWORK_OPTIONS = (
     "graph",
     "alpha",
     "attention_width",
+    "base_map",
     "attribute_loss",
 )
 _LIBRARIES = ("tfac", "tensorflow", "keras", "keras-hub", "tensorflow-datasets", "numpy")
@@ -241,6 +242,7 @@ def create_network(
             "graph": config.graph,
             "alpha": config.alpha,
             "attention_width": config.attention_width,
+            "base_map": config.base_map,
             "averages_probabilities": config.attribute_loss == "binary_crossentropy",
         }
     if config.model == "dmm_cnn":
