@@ -71,6 +71,14 @@ def test_grid_tables_come_in_the_paper_s_form(tmp_path):
     ]
 
 
+def test_accuracy_by_attribute_stands_beside_the_paper_s(tmp_path):
+    write_result(tmp_path, "dmm_cnn", 0, 80.0)
+    page = Page(write_experiment_report(tmp_path, "small", "test"))
+    assert page.text.count("DMM-CNN, accuracy by attribute") == 1
+    attribute, of_celeba, of_lfwa, ours = page.row("Eyeglasses")
+    assert (of_celeba, of_lfwa) == ("99.69", "92.83") and float(ours) > 0
+
+
 def test_departures_from_the_protocol_are_said(tmp_path):
     write_result(tmp_path, "moon", 0, 80.0, epochs=2)
     page = Page(write_experiment_report(tmp_path, "small", "test"))

@@ -1,5 +1,6 @@
 import pytest
 
+from tfac.attributes import ATTRIBUTES
 from tfac.experiments.tables import CELEBA, LFWA, TABLES
 from tfac.experiments.variants import EXPERIMENTS
 
@@ -13,6 +14,8 @@ def test_rows_are_experiments_and_marks_and_columns_are_headings(table):
         assert row.experiment is None or row.experiment in NAMES, row
         assert set(row.marks) <= set(table.mark_names)
         assert not table.columns or row.column in table.columns
+        for figures in row.by_attribute.values():
+            assert set(figures) < set(ATTRIBUTES)
     assert table.reference in {row.experiment for row in table.rows}
 
 

@@ -100,6 +100,11 @@ def _table(table: Table, outcomes: Mapping[str, Outcome], protocol: str) -> str:
         f"<h2>{escape(table.title)}</h2>\n"
         + (_grid(table, outcomes, protocol) if table.columns else "")
         + _rows(table, outcomes, protocol)
+        + "".join(
+            _by_attribute(row, outcomes[row.experiment], protocol)
+            for row in table.rows
+            if row.by_attribute and row.experiment in outcomes and outcomes[row.experiment].results
+        )
     )
 
 
@@ -148,6 +153,16 @@ def _rows(table: Table, outcomes: Mapping[str, Outcome], protocol: str) -> str:
         own = "accuracy" if table.metric == ACCURACY else "balanced accuracy"
         caption = f"The paper's figures are {own} (protocol {protocol})"
     return _html_table(lines, caption)
+
+
+def _by_attribute(row: Row, outcome: Outcome, protocol: str) -> str:
+    """Accuracy by attribute: the paper's where it is known, then ours."""
+    headings = ["", *(f"paper, {data_set}" for data_set in row.by_attribute), "ours"]
+    lines = [_line(map(escape, headings), "th")]
+    for attribute, accuracy in outcome.by_attribute(("trained", "accuracy")).items():
+        figures = [_figure(of_paper.get(attribute)) for of_paper in row.by_attribute.values()]
+        lines.append(_line([escape(attribute), *figures, _figure(accuracy)]))
+    return _html_table(lines, f"{row.label}, accuracy by attribute (protocol {protocol})")
 
 
 def _own_cells(
