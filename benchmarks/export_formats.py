@@ -25,10 +25,10 @@ from absl import app, flags
 from reporting import about
 
 from tfac.attributes import ATTRIBUTES, default_groups
-from tfac.export.folding import copy_network, create_folded_network
 from tfac.export.formats import LITERT_FILE, ONNX_FILE, OPENVINO_FILE, write_formats
 from tfac.landmarks import DLIB_72
 from tfac.losses import get_attribute_loss
+from tfac.speed.folding import copy_network, create_folded_network
 from tfac.training.config import TrainConfig
 from tfac.training.workdir import TrainedModel, create_network
 

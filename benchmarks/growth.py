@@ -80,8 +80,8 @@ def main(argv: Sequence[str]) -> None:
 
 
 def _draw(folder: str) -> Path:
-    from tfac.data.synthetic_faces import SyntheticFacesConfig, prepare_synthetic_faces
-    from tfac.data.workers import Processes
+    from tfac.data.preparing.workers import Processes
+    from tfac.data.synthetic.faces import SyntheticFacesConfig, prepare_synthetic_faces
 
     config = SyntheticFacesConfig(
         image_size=_RECORDS_SIZE, train_count=_DRAWN, validation_count=1, test_count=1
@@ -106,8 +106,8 @@ def _measure(point: dict) -> dict:
 
 
 def _time_input(point: dict) -> list[float]:
-    from tfac.data.augmentation import Augmentation
-    from tfac.data.pipeline import train_dataset
+    from tfac.data.records.augmentation import Augmentation
+    from tfac.data.records.pipeline import train_dataset
     from tfac.training.config import TrainConfig
 
     batch_size = TrainConfig.batch_size
@@ -149,7 +149,7 @@ def _time_validation(point: dict) -> list[float]:
 
 def _repeated_records(data: str, count: int, folder: str):
     """The records of a split, its files linked under new names until there are `count` or more."""
-    from tfac.data.pipeline import read_info
+    from tfac.data.records.pipeline import read_info
 
     info = read_info(data)
     shards = {}
@@ -172,9 +172,9 @@ def _time_steps(point: dict) -> list[float]:
     import tensorflow as tf
 
     from tfac.losses import get_attribute_loss
+    from tfac.speed.fused_normalization import fuse_batch_norms
     from tfac.training.checkpoints import create_state
     from tfac.training.config import TrainConfig
-    from tfac.training.fused_normalization import fuse_batch_norms
     from tfac.training.schedules import create_optimizer, create_plateau
     from tfac.training.step import create_train_step
     from tfac.training.weighting import UniformWeighting

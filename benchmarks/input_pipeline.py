@@ -4,7 +4,7 @@ python benchmarks/input_pipeline.py [--data_dir=DATA] [--image_sizes=64,128,224]
 
 Three ways to the same pictures, on the same cores, in turn:
 
-- tfac: `tfac.data.pipeline.train_dataset`, mirrored at random, without a cache.
+- tfac: `tfac.data.records.pipeline.train_dataset`, mirrored at random, without a cache.
 - decode: libjpeg-turbo (OpenCV's) decodes the same bytes to their full size, and nothing else: the
   limit of whoever decodes everything.
 - PyTorch: a `DataLoader` whose workers open the original files with Pillow, resize (bilinear,
@@ -32,10 +32,10 @@ import tensorflow as tf
 from absl import app, flags
 from PIL import Image
 
-from tfac.data.augmentation import Augmentation
-from tfac.data.pipeline import RecordsInfo, read_info, train_dataset
-from tfac.data.synthetic_faces import SyntheticFacesConfig, prepare_synthetic_faces
-from tfac.data.workers import Processes
+from tfac.data.preparing.workers import Processes
+from tfac.data.records.augmentation import Augmentation
+from tfac.data.records.pipeline import RecordsInfo, read_info, train_dataset
+from tfac.data.synthetic.faces import SyntheticFacesConfig, prepare_synthetic_faces
 
 try:
     import torch

@@ -27,16 +27,16 @@ import numpy as np
 from absl import app, flags
 from PIL import Image
 
-from tfac.data.celeba_source import ALIGNMENT
-from tfac.data.landmark_annotation import (
+from tfac.data.preparing.landmark_annotation import (
     CHUNK_SIZE,
     DETECTION_HEIGHT,
     AnnotationJob,
     _compute_chunk,
 )
-from tfac.data.pictures import PictureFiles, open_picture
-from tfac.data.synthetic_faces import SyntheticFacesConfig, make_example
+from tfac.data.sources.celeba import ALIGNMENT
+from tfac.data.synthetic.faces import SyntheticFacesConfig, make_example
 from tfac.dlib_files import LANDMARK_PREDICTOR, dlib_file
+from tfac.photos.pictures import PictureFiles, open_picture
 
 _SOURCE = flags.DEFINE_string("source", None, "Folder or zip archive of aligned faces.")
 _PICTURES = flags.DEFINE_integer("pictures", 2048, "Pictures of one pass.", 1)

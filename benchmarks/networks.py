@@ -12,9 +12,9 @@ import tensorflow as tf
 from tfac.attributes import ATTRIBUTES, default_groups
 from tfac.landmarks import DLIB_72
 from tfac.losses import get_attribute_loss
+from tfac.speed.fused_normalization import fuse_batch_norms
 from tfac.training.checkpoints import TrainingState, create_state
 from tfac.training.config import TrainConfig
-from tfac.training.fused_normalization import fuse_batch_norms
 from tfac.training.schedules import create_optimizer, create_plateau
 from tfac.training.step import (
     TrainStep,

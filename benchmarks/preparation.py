@@ -30,7 +30,7 @@ from matplotlib.ticker import MaxNLocator
 from tqdm import tqdm
 
 from tfac.attributes import ATTRIBUTES
-from tfac.data.synthetic_faces import SyntheticFacesConfig, make_example
+from tfac.data.synthetic.faces import SyntheticFacesConfig, make_example
 
 _COUNTS = flags.DEFINE_list(
     "counts", ["10000", "20000", "50000", "100000", "200000"], "Pictures of each data set."

@@ -36,7 +36,7 @@ from reporting import about, spread
 
 import tfac
 from tfac.export.saved_model import ExportOptions, export_saved_model
-from tfac.serving.engines import load_engine
+from tfac.inference.engines import load_engine
 from tfac.training.config import TrainConfig
 
 _TORCH_PYTHON = flags.DEFINE_string("torch_python", sys.executable, "Python that has PyTorch.")

@@ -63,8 +63,8 @@ def main(argv: Sequence[str]) -> None:
 
 
 def _draw(folder: str) -> Path:
-    from tfac.data.synthetic_faces import SyntheticFacesConfig, prepare_synthetic_faces
-    from tfac.data.workers import Processes
+    from tfac.data.preparing.workers import Processes
+    from tfac.data.synthetic.faces import SyntheticFacesConfig, prepare_synthetic_faces
 
     config = SyntheticFacesConfig(
         image_size=_IMAGE_SIZE.value,

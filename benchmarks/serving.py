@@ -37,10 +37,10 @@ from matplotlib.figure import Figure
 from reporting import spread
 from tensorflow_serving.apis import predict_pb2
 
-from tfac.data.preprocessing import read_picture
-from tfac.data.synthetic_faces import SyntheticFacesConfig, make_example
+from tfac.data.synthetic.faces import SyntheticFacesConfig, make_example
 from tfac.export import versions
-from tfac.serving.engines import load_engine
+from tfac.inference.engines import load_engine
+from tfac.photos.preprocessing import read_picture
 
 _SAVED_MODEL = flags.DEFINE_string("saved_model", None, "Folder of the exported model.")
 _ENGINES = flags.DEFINE_list("engines", ["tensorflow"], "Engines of tfac-serve to measure.")

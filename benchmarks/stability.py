@@ -33,11 +33,11 @@ from PIL import Image
 from reporting import about
 from tqdm import tqdm
 
-from tfac.data.alignment import LEFT_EYE, RIGHT_EYE, apply, invert
-from tfac.data.face_detection import FaceDetector
-from tfac.data.pictures import PHOTO_FORMATS, open_picture
-from tfac.photo_prediction import FaceCrop, crop_faces
-from tfac.predictor import Predictor
+from tfac.inference.photo_prediction import FaceCrop, crop_faces
+from tfac.inference.predictor import Predictor
+from tfac.photos.alignment import LEFT_EYE, RIGHT_EYE, apply, invert
+from tfac.photos.face_detection import FaceDetector
+from tfac.photos.pictures import PHOTO_FORMATS, open_picture
 
 _SAVED_MODEL = flags.DEFINE_string("saved_model", None, "Exported model, saved_models/NAME.")
 _PHOTOS = flags.DEFINE_string("photos", None, "Folder of photos; those below it count too.")

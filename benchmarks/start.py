@@ -29,7 +29,7 @@ from absl import app, flags
 from reporting import about, spread
 from training_parts import drawn_faces
 
-from tfac.data.synthetic_faces import SyntheticFacesConfig, make_example
+from tfac.data.synthetic.faces import SyntheticFacesConfig, make_example
 
 _MODEL = flags.DEFINE_string("model", "mgg_net", "Network to train and to predict with.")
 _BACKBONE = flags.DEFINE_string("backbone", "resnet18", "Its backbone.")
@@ -37,7 +37,12 @@ _REPEATS = flags.DEFINE_integer("repeats", 3, "How often each is started; one mo
 _OUTPUT = flags.DEFINE_string("output", None, "Where to write, without suffix; by default nowhere.")
 
 _PROGRAMS = ("train", "predict", "serve", "evaluate", "export", "prepare")
-_IMPORTS = ("tensorflow", "tfac.training.run", "tfac.predictor", "tfac.serving.server.core")
+_IMPORTS = (
+    "tensorflow",
+    "tfac.training.run",
+    "tfac.inference.predictor",
+    "tfac.serving.server.core",
+)
 _FACES = 64
 
 # Runs a program's module and ends the process at the end of the first training step.

@@ -15,7 +15,7 @@ from collections.abc import Callable
 import cv2
 from absl import app, flags
 
-from tfac.data.synthetic_faces import SyntheticFacesConfig, make_example
+from tfac.data.synthetic.faces import SyntheticFacesConfig, make_example
 
 _IMAGE_SIZE = flags.DEFINE_integer("image_size", 128, "Side of the pictures, pixels.", 32, 1024)
 _FACES = flags.DEFINE_integer("faces", 500, "Faces in each repeat.", 1)

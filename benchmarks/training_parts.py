@@ -19,8 +19,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras
 
-from tfac.data.synthetic_faces import SyntheticFacesConfig, prepare_synthetic_faces
-from tfac.data.workers import Processes
+from tfac.data.preparing.workers import Processes
+from tfac.data.synthetic.faces import SyntheticFacesConfig, prepare_synthetic_faces
 from tfac.training import run
 from tfac.training.checkpoints import Checkpoints
 from tfac.training.config import TrainConfig

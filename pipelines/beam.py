@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from tfac.data.beam import BeamWorkers
+from tfac.data.preparing.beam import BeamWorkers
 
 
 def create_workers(beam_runner: str, beam_options: Sequence[str] | None) -> BeamWorkers:

@@ -22,7 +22,7 @@ def main(argv: Sequence[str]) -> None:
     if Path(_FOLDER.value).exists():
         return
     import_tensorflow_quietly()
-    from tfac.data.synthetic_faces import SyntheticFacesConfig, make_example
+    from tfac.data.synthetic.faces import SyntheticFacesConfig, make_example
 
     config = SyntheticFacesConfig(image_size=_SIZE.value, seed=_SEED.value)
     with whole_directory(_FOLDER.value) as aside:

@@ -173,7 +173,7 @@ def _thumbnail(path: Path, row: Mapping[str, Any]) -> str | None:
     """Returns a face as a data URL; None where the photo is no longer there."""
     from PIL import Image
 
-    from tfac.data.pictures import open_picture
+    from tfac.photos.pictures import open_picture
 
     try:
         photo = Image.fromarray(open_picture(path))

@@ -6,17 +6,17 @@ import numpy as np
 import tensorflow as tf
 
 from pipelines.features import TRAIN
-from tfac.data.augmentation import Augmentation
-from tfac.data.pipeline import (
+from tfac.data.records.augmentation import Augmentation
+from tfac.data.records.info import RecordsInfo
+from tfac.data.records.pipeline import (
     decode_records,
     evaluation_dataset,
     read_batches,
     serialized_records,
     train_dataset,
 )
-from tfac.data.records import RecordsInfo
 from tfac.errors import DataError
-from tfac.export.signatures import read_each
+from tfac.inference.signatures import read_each
 
 # What is left of a training batch when nothing is drawn at random is an evaluation batch.
 _UNCHANGED = Augmentation(flip=False)

@@ -34,7 +34,7 @@ def tiny_records(tmp_path_factory) -> Path:
     import tensorflow_datasets as tfds
 
     from tfac.attributes import ATTRIBUTES
-    from tfac.data.features import record_features, record_metadata
+    from tfac.data.records.features import record_features, record_metadata
     from tfac.landmarks import DLIB_72
 
     def examples(split: str, count: int):

@@ -17,12 +17,18 @@ from pipelines.artifacts import InferenceResult, Input, Model, ModelBlessing, Ou
 from pipelines.beam import create_workers
 from pipelines.component import Parameters, component
 from pipelines.features import BEAM_RUNNER
-from tfac.data.face_detection import FaceDetector
-from tfac.data.pictures import PHOTO_FORMATS, open_picture
 from tfac.errors import ConfigError, DataError
 from tfac.files import whole_file
-from tfac.photo_prediction import FaceCrop, FoundFace, crop_faces, predict_crops, whole_crop
-from tfac.predictor import Predictor
+from tfac.inference.photo_prediction import (
+    FaceCrop,
+    FoundFace,
+    crop_faces,
+    predict_crops,
+    whole_crop,
+)
+from tfac.inference.predictor import Predictor
+from tfac.photos.face_detection import FaceDetector
+from tfac.photos.pictures import PHOTO_FORMATS, open_picture
 
 SUMMARY_FILE = "summary.json"
 _SIDES = ("left", "top", "right", "bottom")

@@ -91,8 +91,8 @@ def evaluator(
         DataError: the data set or a model is broken, or the split has no pictures.
     """
     from pipelines.slice_analysis import analyse
-    from tfac.data.beam import BeamWorkers
-    from tfac.data.records import read_info
+    from tfac.data.preparing.beam import BeamWorkers
+    from tfac.data.records.info import read_info
     from tfac.evaluation.report import summarise, write_report
 
     info = read_info(examples.path)
@@ -270,8 +270,8 @@ def _as_json(rates: Mapping[str, Estimate]) -> dict[str, dict[str, float | None]
 def _load(export: Path, batch_size: int):
     """Returns an exported model as evaluation takes it."""
     from tfac.evaluation.split_scores import ScoringModel
+    from tfac.inference.predictor import Predictor
     from tfac.landmarks import get_landmark_scheme
-    from tfac.predictor import Predictor
 
     predictor = Predictor(export, batch_size)
     metadata = predictor.metadata
@@ -295,7 +295,7 @@ def _load(export: Path, batch_size: int):
 
 
 def _score(model, info, split: str, batch_size: int):
-    from tfac.data.pipeline import evaluation_dataset, read_batches
+    from tfac.data.records.pipeline import evaluation_dataset, read_batches
     from tfac.evaluation.split_scores import score_split
 
     dataset = evaluation_dataset(info, split, image_size=model.image_size, batch_size=batch_size)

@@ -53,7 +53,7 @@ def example_gen(
             of pictures), `attributes`, `landmark_scheme` and `skipped` (kind of problem to count).
         dataset: a data set of tfac-prepare, or "records" for one that it has prepared already.
         source_dir: where the pictures and files are; synthetic_faces is drawn and has none.
-        options: what else the source takes: arguments of `tfac.data.folder_source.FolderSource`,
+        options: what else the source takes: arguments of `tfac.data.sources.folder.FolderSource`,
             `LFWASource` or `SyntheticFacesConfig`.
         landmarks: "dlib_72", "dlib_68", "celeba_5" or "none"; of pictures that are read.
         on_error: "stop" at a broken picture or row, or "skip" and count.
@@ -64,7 +64,7 @@ def example_gen(
         ConfigError: a parameter cannot be used.
         DataError: the source is incomplete or broken.
     """
-    from tfac.data.records import read_info
+    from tfac.data.records.info import read_info
 
     options = dict(options or {})
     if (source_dir is None) != (dataset == _DRAWN):
@@ -91,7 +91,7 @@ def example_gen(
 
 
 def _draw_faces(options: dict[str, Any], path: Path, workers) -> None:
-    from tfac.data.synthetic_faces import SyntheticFacesConfig, prepare_synthetic_faces
+    from tfac.data.synthetic.faces import SyntheticFacesConfig, prepare_synthetic_faces
 
     known = [field.name for field in dataclasses.fields(SyntheticFacesConfig)]
     unknown = options.keys() - set(known)
@@ -113,9 +113,9 @@ def _prepare(
     workers,
 ) -> Mapping[str, int]:
     """Prepares a source; returns what was skipped, kind to count."""
-    from tfac.data.preparation import LANDMARK_CHOICES, prepare
-    from tfac.data.problems import ON_ERROR
+    from tfac.data.preparing.preparation import LANDMARK_CHOICES, prepare
     from tfac.data.sources import open_source
+    from tfac.data.sources.problems import ON_ERROR
 
     if landmarks not in LANDMARK_CHOICES:
         raise ConfigError(
@@ -130,7 +130,7 @@ def _prepare(
 
 
 def _copy_records(source_dir: str, path: Path) -> None:
-    from tfac.data.records import check_shards, read_info
+    from tfac.data.records.info import check_shards, read_info
 
     info = read_info(source_dir)
     for split, count in info.splits.items():

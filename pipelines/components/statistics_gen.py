@@ -26,7 +26,7 @@ from tfac.data_report.summary import (
 from tfac.files import whole_file
 
 if TYPE_CHECKING:
-    from tfac.data.records import RecordsInfo
+    from tfac.data.records.info import RecordsInfo
 
 STATISTICS_FILE = "statistics.json"
 PROTO_FILE = "statistics.pb"  # in a folder for each split
@@ -56,7 +56,7 @@ def statistics_gen(
     Raises:
         DataError: a record or picture is broken.
     """
-    from tfac.data.records import read_info
+    from tfac.data.records.info import read_info
 
     info = read_info(examples.path)
     shards = statistics.path / "shards"
@@ -86,7 +86,7 @@ def read_statistics(statistics: ExampleStatistics) -> DataSetSummary:
 
 
 def _work(info: "RecordsInfo", folder: Path) -> list[Work]:
-    from tfac.data.records import check_shards
+    from tfac.data.records.info import check_shards
 
     work = []
     for split, count in info.splits.items():

@@ -27,9 +27,9 @@ def transform(
     Args:
         examples: the data set.
         transform_graph: saved_model/, whose signature ``serving_default`` takes ``records``, string
-            [B], and gives a batch as `tfac.data.pipeline` describes it; and transform.json with
-            ``image_size``, ``attributes``, ``landmark_scheme`` and the data set's ``fingerprint``,
-            as its properties have them.
+            [B], and gives a batch as `tfac.data.records.pipeline` describes it; and transform.json
+            with ``image_size``, ``attributes``, ``landmark_scheme`` and the data set's
+            ``fingerprint``, as its properties have them.
         image_size: height and width of the pictures, pixels.
         sample_size: how many records are held against each other.
 
@@ -38,7 +38,7 @@ def transform(
         DataError: a record cannot be read, or paths do not agree.
     """
     from pipelines.transform_graph import check_paths, write_graph
-    from tfac.data.records import read_info
+    from tfac.data.records.info import read_info
 
     if len(image_size) != 2 or not all(isinstance(side, int) for side in image_size):
         raise ConfigError(f"image_size: expected height and width, pixels. Received: {image_size}")

@@ -186,7 +186,7 @@ def _train(config, values: Mapping[str, Any], data_dir: Path, folder: Path) -> f
     """Returns the mean balanced accuracy of a training with these values, percent."""
     import keras
 
-    from tfac.data.pipeline import evaluation_dataset, read_batches, read_info
+    from tfac.data.records.pipeline import evaluation_dataset, read_batches, read_info
     from tfac.evaluation.attribute_metrics import attribute_metrics, mean_over_attributes
     from tfac.evaluation.split_scores import score_split
     from tfac.training.run import run_training

@@ -7,10 +7,10 @@ import time
 
 import pytest
 
-from tests.data.test_lfwa_source import write_kumar, write_pictures
-from tfac.data.lfwa_source import LFWASource
-from tfac.data.preparation import prepare
-from tfac.data.workers import Processes
+from tests.data.sources.test_lfwa import write_kumar, write_pictures
+from tfac.data.preparing.preparation import prepare
+from tfac.data.preparing.workers import Processes
+from tfac.data.sources.lfwa import LFWASource
 from tfac.experiments.protocols import PROTOCOLS
 from tfac.experiments.tables import TABLES
 from tfac.experiments.variants import EXPERIMENTS

@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import pytest
 
-from tfac.predictor import Predictor
+from tfac.inference.predictor import Predictor
 
 pytestmark = pytest.mark.slow  # trains, and runs programs
 

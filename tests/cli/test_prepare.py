@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from tests.data.celeba_files import NAMES, encoded_picture, write_celeba
-from tfac.data.pipeline import evaluation_dataset
-from tfac.data.records import read_info
+from tfac.data.records.info import read_info
+from tfac.data.records.pipeline import evaluation_dataset
 from tfac.evaluation.report import summarise, write_report
 from tfac.evaluation.split_scores import score_split
 from tfac.export import export_saved_model

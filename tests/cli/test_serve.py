@@ -17,7 +17,7 @@ from tensorflow_serving.apis import prediction_service_pb2_grpc
 
 from tests.serving.server.running_server import b64, predict_request
 from tests.serving.server.serve_program import serve_program
-from tfac.predictor import Predictor
+from tfac.inference.predictor import Predictor
 
 pytestmark = pytest.mark.slow  # exports, and runs programs
 

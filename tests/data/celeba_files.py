@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from tfac.attributes import ATTRIBUTES
-from tfac.data.celeba_source import LANDMARK_COLUMNS
+from tfac.data.sources.celeba import LANDMARK_COLUMNS
 
 PARTITION = (0, 0, 0, 0, 1, 1, 2, 2)
 NAMES = tuple(f"{i + 1:06d}.jpg" for i in range(len(PARTITION)))

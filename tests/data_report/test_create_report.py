@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from tests.data_report.statistics_samples import make_split
-from tfac.data.records import read_info
+from tfac.data.records.info import read_info
 from tfac.data_report.figures import draw_correlations, draw_frequencies, draw_mean_landmarks
 from tfac.data_report.page import format_report, render_page
 from tfac.data_report.problems import PROBLEMS

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.data_report.statistics_samples import make_split
-from tfac.data.records import read_info
+from tfac.data.records.info import read_info
 from tfac.data_report.schema import create_schema, find_anomalies, read_schema, write_schema
 from tfac.errors import DataError
 from tfac.landmarks import CELEBA_5

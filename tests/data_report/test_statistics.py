@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfac.data.records import read_info
+from tfac.data.records.info import read_info
 from tfac.data_report.statistics import read_pictures, read_statistics
 from tfac.errors import ConfigError, DataError
 

@@ -4,7 +4,7 @@ import shutil
 import numpy as np
 import pytest
 
-from tfac.data.records import read_info
+from tfac.data.records.info import read_info
 from tfac.data_report.report import create_report
 from tfac.data_report.statistics import read_statistics
 from tfac.data_report.summarizing import summarize

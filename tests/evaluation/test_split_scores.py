@@ -3,7 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from tfac.data.pipeline import evaluation_dataset, read_info
+from tfac.data.records.pipeline import evaluation_dataset, read_info
 from tfac.errors import ConfigError, DataError
 from tfac.evaluation.split_scores import ScoringModel, score_split
 from tfac.landmarks import CELEBA_5, DLIB_72

@@ -77,7 +77,7 @@ def check(trained, network, folder, name):
 @pytest.mark.slow
 @pytest.mark.parametrize("model", ["dmm_cnn", "mgg_net", "lga_net", "two_crop_net"])
 def test_each_format_answers_as_the_keras_model(trained, model, tmp_path):
-    from tfac.export.folding import copy_network
+    from tfac.speed.folding import copy_network
 
     model = trained(model)
     formats = [name for name in FORMATS if installed(name)]

@@ -10,10 +10,10 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow.python.framework import op_def_registry
 
-from tfac.data.preprocessing import read_picture
 from tfac.errors import ConfigError, DataError
 from tfac.export import ExportOptions, describe, export_saved_model, saved_model, versions
 from tfac.landmarks import DLIB_72
+from tfac.photos.preprocessing import read_picture
 from tfac.training.config import TrainConfig
 from tfac.training.workdir import create_network
 

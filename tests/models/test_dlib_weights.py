@@ -2,8 +2,8 @@ import dlib
 import numpy as np
 import pytest
 
-from tfac.data.face_drawing import draw_face
-from tfac.data.face_sampling import sample_face
+from tfac.data.synthetic.drawing import draw_face
+from tfac.data.synthetic.sampling import sample_face
 from tfac.dlib_files import FACE_RECOGNITION, dlib_file
 from tfac.errors import ConfigError
 from tfac.models import create_backbone, create_model, load_backbone_weights

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from tfac.errors import ConfigError
-from tfac.export.folding import copy_network
 from tfac.models import (
     Baseline,
     MGGNet,
@@ -16,6 +15,7 @@ from tfac.models import (
     create_feature_extractor,
     create_model,
 )
+from tfac.speed.folding import copy_network
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3)).astype(np.uint8)
 NETWORKS = {Baseline: {}, MGGNet: {}, TwoCropNet: {"whole_size": (64, 48)}}

@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from tfac.data.pipeline import evaluation_dataset, read_info
+from tfac.data.records.pipeline import evaluation_dataset, read_info
 from tfac.errors import ConfigError, DataError
 from tfac.training import class_balance
 from tfac.training.class_balance import (

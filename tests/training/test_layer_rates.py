@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfac.training.fused_update import fuse_updates
+from tfac.speed.fused_update import fuse_updates
 from tfac.training.layer_rates import layer_rates, scale_learning_rates
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfac.data.pipeline import evaluation_dataset
+from tfac.data.records.pipeline import evaluation_dataset
 from tfac.errors import ConfigError, DataError, TrainingError
 from tfac.training.config import TrainConfig
 from tfac.training.interruption import Interrupted

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tfac.attributes import ATTRIBUTES, default_groups
-from tfac.data.records import read_info
+from tfac.data.records.info import read_info
 from tfac.errors import ConfigError, DataError
 from tfac.landmarks import DLIB_72
 from tfac.training.config import TrainConfig
@@ -56,7 +56,7 @@ def test_without_a_landmark_branch_there_is_no_scheme(tiny_records, tmp_path, ti
 
 
 def test_run_that_saved_nothing_leaves_the_workdir_free(tiny_records, tmp_path, tiny_network):
-    from tfac.data.pipeline import read_info
+    from tfac.data.records.pipeline import read_info
     from tfac.training.workdir import claim_workdir, read_record
 
     for epochs in (1, 2):

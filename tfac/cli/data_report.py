@@ -63,7 +63,7 @@ def main(argv: Sequence[str]) -> int:
         raise ConfigError("--fail_on=schema needs --schema, what to hold the data against")
     import_tensorflow_quietly()
 
-    from tfac.data.records import read_info
+    from tfac.data.records.info import read_info
     from tfac.data_report.figures import (
         draw_correlations,
         draw_frequencies,

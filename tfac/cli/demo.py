@@ -95,7 +95,7 @@ def _step(title: str, command: list[str], output: Path | None) -> bool:
 
 
 def _draw_faces(path: Path) -> None:
-    from tfac.data.synthetic_faces import save_contact_sheet
+    from tfac.data.synthetic.faces import save_contact_sheet
 
     if path.exists():
         print(f"{path} is already there; reused")
@@ -108,7 +108,7 @@ def _write_unseen_faces(data: Path, folder: Path) -> None:
     """Writes the first pictures of the test split as files, as a user would have them."""
     import tensorflow_datasets as tfds
 
-    from tfac.data.records import read_info
+    from tfac.data.records.info import read_info
     from tfac.files import whole_directory
 
     if folder.exists():

@@ -64,7 +64,7 @@ def main(argv: Sequence[str]) -> None:
         raise ConfigError(f"expected flags alone. Received: {' '.join(argv[1:])}")
     import_tensorflow_quietly()
 
-    from tfac.data.pipeline import evaluation_dataset, read_batches, read_info
+    from tfac.data.records.pipeline import evaluation_dataset, read_batches, read_info
     from tfac.evaluation.charts import draw_bars
     from tfac.evaluation.report import format_report, summarise, write_report
     from tfac.evaluation.slices import parse_slices
@@ -124,8 +124,8 @@ def _from_saved_model(path: str) -> "ScoringModel":
     import numpy as np
 
     from tfac.evaluation.split_scores import ScoringModel
+    from tfac.inference.predictor import Predictor
     from tfac.landmarks import get_landmark_scheme
-    from tfac.predictor import Predictor
 
     predictor = Predictor(path, batch_size=_BATCH_SIZE.value)
     metadata = predictor.metadata

@@ -86,7 +86,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _run(runs: Sequence[Any], report) -> int:
-    from tfac.data.records import read_info
+    from tfac.data.records.info import read_info
     from tfac.experiments.runner import Runner
     from tfac.training.interruption import Interrupted
 

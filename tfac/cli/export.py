@@ -138,7 +138,7 @@ def _summary(trained: "TrainedModel", path: Path) -> str:
 
 def _signatures(trained: "TrainedModel") -> dict[str, str]:
     """Returns what each signature takes, in words."""
-    from tfac.export.signatures import describe_explanation
+    from tfac.inference.signatures import describe_explanation
 
     height, width = trained.image_size
     size = "H, W" if _INPUT_SIZE.value == "free" else f"{height}, {width}"

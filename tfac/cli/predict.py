@@ -25,7 +25,7 @@ from tfac.cli import import_tensorflow_quietly, run_program
 from tfac.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
-    from tfac.predictor import Predictor
+    from tfac.inference.predictor import Predictor
     from tfac.serving import Client
 
 _SAVED_MODEL = flags.DEFINE_string(
@@ -96,7 +96,7 @@ def main(argv: Sequence[str]) -> int:
 
     from tqdm import tqdm
 
-    from tfac.photo_prediction import predict_crops
+    from tfac.inference.photo_prediction import predict_crops
 
     predictor, thresholds = _open_predictor() if _SERVER.value is None else _open_client()
     # No bar where nobody watches: the standard error stream is then a file or a pipe.
@@ -122,7 +122,7 @@ def _open_predictor() -> tuple["Predictor", dict[str, float]]:
     """Returns the exported model and its thresholds."""
     import_tensorflow_quietly()
 
-    from tfac.predictor import Predictor
+    from tfac.inference.predictor import Predictor
 
     predictor = Predictor(_SAVED_MODEL.value, batch_size=_BATCH_SIZE.value)
     return predictor, predictor.thresholds
@@ -156,15 +156,15 @@ def photo_paths(arguments: Sequence[str]) -> Iterator[Path]:
 
 @functools.cache
 def _detector():
-    from tfac.data.face_detection import FaceDetector
+    from tfac.photos.face_detection import FaceDetector
 
     return FaceDetector(_UPSAMPLE.value)
 
 
 def _look(path: Path):
     """Returns the photo and the crops of its faces."""
-    from tfac.data.pictures import open_picture
-    from tfac.photo_prediction import crop_faces, whole_crop
+    from tfac.inference.photo_prediction import crop_faces, whole_crop
+    from tfac.photos.pictures import open_picture
 
     try:
         picture = open_picture(path)
@@ -179,7 +179,7 @@ def _look(path: Path):
 
 def as_json(photo: Photo, faces: Sequence) -> dict:
     """Returns what one line of ``--format=json`` says: rectangles and landmarks in pixels."""
-    from tfac.photo_prediction import faces_as_json
+    from tfac.inference.photo_prediction import faces_as_json
 
     if photo.error:
         return {"photo": str(photo.path), "error": photo.error}
@@ -196,7 +196,7 @@ def as_table(photo: Photo, faces: Sequence, thresholds: dict[str, float]) -> str
 
     Args:
         photo: where the faces are.
-        faces: `tfac.photo_prediction.FoundFace`, at least one.
+        faces: `tfac.inference.photo_prediction.FoundFace`, at least one.
         thresholds: attribute name to the probability above which it is predicted.
     """
     width = max(map(len, thresholds))
@@ -217,9 +217,9 @@ def _draw(photo: Photo, faces: Sequence, folder: Path, taken: Sequence[Path]) ->
     """Writes the photo with its faces drawn, under a name that is not `taken` in this run."""
     from PIL import Image
 
-    from tfac.data.pictures import open_picture
-    from tfac.drawing import DrawnFace, draw_faces
     from tfac.files import whole_file
+    from tfac.photos.drawing import DrawnFace, draw_faces
+    from tfac.photos.pictures import open_picture
 
     drawn = [
         DrawnFace(

@@ -184,7 +184,7 @@ def _refuse_flags_of_other_datasets() -> None:
 
 
 def _prepare_source(workers) -> None:
-    from tfac.data.preparation import prepare
+    from tfac.data.preparing.preparation import prepare
     from tfac.data.sources import open_source
 
     started = time.monotonic()
@@ -217,7 +217,7 @@ def _prepare_source(workers) -> None:
 
 def _workers():
     """Returns who does the work, as the flags say."""
-    from tfac.data.workers import Processes
+    from tfac.data.preparing.workers import Processes
 
     if not FLAGS.beam_runner:
         if FLAGS.beam_option:
@@ -225,7 +225,7 @@ def _workers():
         return Processes(FLAGS.workers) if FLAGS.workers else Processes()
     if FLAGS.workers:
         raise ConfigError("--workers and --beam_runner: expected one of them. Received: both")
-    from tfac.data.beam import BeamWorkers
+    from tfac.data.preparing.beam import BeamWorkers
 
     beam = BeamWorkers(FLAGS.beam_runner, tuple(FLAGS.beam_option))
     beam.pipeline_options()  # unknown options are told before work begins
@@ -258,8 +258,8 @@ def _folder_options() -> dict[str, Any]:
 
 
 def _prepare_synthetic_faces(workers) -> None:
-    from tfac.data.records import read_info
-    from tfac.data.synthetic_faces import SyntheticFacesConfig, prepare_synthetic_faces
+    from tfac.data.records.info import read_info
+    from tfac.data.synthetic.faces import SyntheticFacesConfig, prepare_synthetic_faces
 
     started = time.monotonic()
     config = SyntheticFacesConfig(

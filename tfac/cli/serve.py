@@ -180,7 +180,7 @@ def _configs() -> list:
 
 
 def _load(folder: Path, engine: str):
-    from tfac.serving.engines import load_engine
+    from tfac.inference.engines import load_engine
     from tfac.serving.server.warmup import warm_up
 
     loaded = load_engine(folder, engine)

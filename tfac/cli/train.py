@@ -75,7 +75,7 @@ def main(argv: Sequence[str]) -> int:
     config = config_from_flags()
     import_tensorflow_quietly()
 
-    from tfac.data.records import read_info
+    from tfac.data.records.info import read_info
     from tfac.training.curves import draw_curves
     from tfac.training.devices import is_chief
     from tfac.training.interruption import Interrupted

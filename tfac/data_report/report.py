@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from tensorflow_metadata.proto.v0 import schema_pb2
 
-from tfac.data.records import RecordsInfo
+from tfac.data.records.info import RecordsInfo
 from tfac.data_report.duplicates import exact_duplicates, near_duplicates
 from tfac.data_report.schema import find_anomalies
 from tfac.data_report.statistics import SplitStatistics

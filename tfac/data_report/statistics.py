@@ -7,9 +7,9 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 
-from tfac.data.pipeline import dataset_options, read_batches
-from tfac.data.preprocessing import decode_picture
-from tfac.data.records import RecordsInfo, check_shards
+from tfac.data.records.info import RecordsInfo, check_shards
+from tfac.data.records.pipeline import dataset_options, read_batches
+from tfac.photos.preprocessing import decode_picture
 
 HASH_SIDE = 16  # a hash has this squared bits
 _BATCH = 256

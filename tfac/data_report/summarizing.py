@@ -5,10 +5,10 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from tfac.data.pipeline import dataset_options, read_batches
-from tfac.data.preprocessing import decode_picture
-from tfac.data.records import RecordsInfo
+from tfac.data.records.info import RecordsInfo
+from tfac.data.records.pipeline import dataset_options, read_batches
 from tfac.data_report.summary import SplitSummary
+from tfac.photos.preprocessing import decode_picture
 
 _BATCH = 64
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from tfac.attributes import attribute_indices
-from tfac.data.records import RecordsInfo
+from tfac.data.records.info import RecordsInfo
 from tfac.errors import ConfigError, DataError
 from tfac.evaluation.landmark_metrics import landmark_errors
 from tfac.landmarks import LandmarkScheme
@@ -56,7 +56,7 @@ class SplitScores:
 def score_split(
     model: ScoringModel, batches: Iterable[dict[str, Any]], info: RecordsInfo
 ) -> SplitScores:
-    """Runs the model over the batches (see `tfac.data.pipeline`) and gathers its scores.
+    """Runs the model over the batches (see `tfac.data.records.pipeline`) and gathers its scores.
 
     Raises:
         ConfigError: the data set lacks one of the model's attributes.

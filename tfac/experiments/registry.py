@@ -11,7 +11,7 @@ from tfac.experiments.variants import DYNAMIC, EXPERIMENTS, Experiment
 from tfac.training.config import TrainConfig
 
 if TYPE_CHECKING:  # it imports TensorFlow, which --help does without
-    from tfac.data.records import RecordsInfo
+    from tfac.data.records.info import RecordsInfo
 
 _EXPERIMENTS = {experiment.name: experiment for experiment in EXPERIMENTS}
 _PROTOCOLS = {protocol.name: protocol for protocol in PROTOCOLS}

@@ -23,7 +23,7 @@ from typing import Any
 
 import tqdm
 
-from tfac.data.records import RecordsInfo
+from tfac.data.records.info import RecordsInfo
 from tfac.errors import ConfigError
 from tfac.experiments.plan import Run
 from tfac.experiments.scoring import RESULT_FILE

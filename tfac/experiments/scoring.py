@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from tfac.data.pipeline import evaluation_dataset, read_batches, read_info
-from tfac.data.records import RecordsInfo
+from tfac.data.records.info import RecordsInfo
+from tfac.data.records.pipeline import evaluation_dataset, read_batches, read_info
 from tfac.evaluation.attention_pictures import draw_attention
 from tfac.evaluation.report import summarise, write_report
 from tfac.evaluation.split_scores import SplitScores, score_split

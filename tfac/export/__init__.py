@@ -10,8 +10,8 @@ from tfac.export.saved_model import (
     export_saved_model,
     versions,
 )
-from tfac.export.signatures import INPUT_SIZES
 from tfac.export.warmup import WARMUP_BATCH_SIZES, WARMUP_FILE
+from tfac.inference.signatures import INPUT_SIZES
 
 __all__ = [
     "ATTRIBUTES_FILE",

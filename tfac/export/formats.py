@@ -10,9 +10,9 @@ Below ``assets.extra/formats`` of an export:
 
 Each takes ``images``, uint8 [B, h, w, 3] at the trained image size, any B, and gives ``scores`` and
 ``probabilities``, float32 [B, A], and ``landmarks``, float32 [B, K, 2], of networks that have them.
-Decoding, resizing and thresholds are with the caller; `tfac.serving.engines` does them. A test-time
-flip is inside. The network is written in float32 whatever its precision was in training, with the
-batch norms folded (see `tfac.export.folding`).
+Decoding, resizing and thresholds are with the caller; `tfac.inference.engines` does them. A
+test-time flip is inside. The network is written in float32 whatever its precision was in training,
+with the batch norms folded (see `tfac.speed.folding`).
 
 ONNX and LiteRT are written by `keras.Model.export`. OpenVINO's converter is called here instead:
 it has no rule for ``MatrixDiagV3``, which is `keras.ops.eye` and part of group attention (MGG-Net
@@ -29,8 +29,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfac.errors import ConfigError
-from tfac.export.folding import copy_network, fold_batch_norms
 from tfac.models import predict
+from tfac.speed.folding import copy_network, fold_batch_norms
 from tfac.training.workdir import TrainedModel
 
 FORMATS_FOLDER = "formats"

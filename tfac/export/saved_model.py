@@ -27,12 +27,12 @@ import tensorflow as tf
 
 from tfac.errors import ConfigError, DataError
 from tfac.evaluation.report import write_report
-from tfac.export.folding import create_folded_network
 from tfac.export.formats import FORMATS_FOLDER, check_formats, write_formats
 from tfac.export.model_card import write_model_card
-from tfac.export.signatures import INPUT_SIZES, create_signatures, describe_explanation
 from tfac.export.warmup import WARMUP_BATCH_SIZES, WARMUP_FILE, write_warmup_requests
 from tfac.files import whole_directory
+from tfac.inference.signatures import INPUT_SIZES, create_signatures, describe_explanation
+from tfac.speed.folding import create_folded_network
 from tfac.training.workdir import TrainedModel
 
 EXTRA_ASSETS = "assets.extra"
@@ -54,7 +54,7 @@ class ExportOptions:
         warmup_batch_sizes: what a server asks ``serving_default`` with when it loads the model: the
             batch sizes that it will run. Without any there are no warm-up requests.
         folded: batch norms are folded into the convolutions before them, which is faster; see
-            `tfac.export.folding`.
+            `tfac.speed.folding`.
         formats: those of `tfac.export.formats.FORMATS` that travel with the SavedModel.
 
     Raises:
@@ -87,7 +87,7 @@ def export_saved_model(
 ) -> Path:
     """Writes `trained` as the next version under `directory`, whole or not at all.
 
-    `tfac.export.signatures` says what an export can be asked and what it answers.
+    `tfac.inference.signatures` says what an export can be asked and what it answers.
 
     Args:
         trained: model, thresholds and what belongs to them.

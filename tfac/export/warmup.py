@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from tfac.export.signatures import Signature
+from tfac.inference.signatures import Signature
 
 WARMUP_FILE = "tf_serving_warmup_requests"  # TensorFlow Serving's own name
 WARMUP_BATCH_SIZES = (1, 2, 4, 8, 16, 32)

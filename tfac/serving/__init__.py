@@ -10,9 +10,9 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tfac.serving.client import AsyncClient, Client
-    from tfac.serving.client_answers import Explanation
-    from tfac.serving.client_requests import VersionStatus
+    from tfac.serving.client.answers import Explanation
+    from tfac.serving.client.client import AsyncClient, Client
+    from tfac.serving.client.requests import VersionStatus
 
 __all__ = ["AsyncClient", "Client", "Explanation", "VersionStatus"]
 
@@ -20,7 +20,7 @@ __all__ = ["AsyncClient", "Client", "Explanation", "VersionStatus"]
 def __getattr__(name: str):
     """Imports the clients when they are first asked for: the server does without."""
     if name in __all__:
-        from tfac.serving import client
+        from tfac.serving.client import client
 
         return getattr(client, name)
     raise AttributeError(f"module 'tfac.serving' has no attribute {name!r}")

@@ -20,7 +20,8 @@ _RESTORE_ERRORS = (AssertionError, ValueError, IndexError, tf.errors.OpError)
 class TrainingState:
     """All that changes while training; a checkpoint holds all of it.
 
-    The position of the input is `step`: `tfac.data.pipeline.train_dataset` starts at any step.
+    The position of the input is `step`: `tfac.data.records.pipeline.train_dataset` starts at any
+    step.
 
     Attributes:
         model: the network.

@@ -8,8 +8,8 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 
-from tfac.data.pipeline import dataset_options, read_batches
-from tfac.data.records import RecordsInfo, check_shards
+from tfac.data.records.info import RecordsInfo, check_shards
+from tfac.data.records.pipeline import dataset_options, read_batches
 from tfac.errors import DataError
 from tfac.files import whole_file
 

@@ -12,11 +12,11 @@ import tensorflow as tf
 import tqdm
 from scipy.optimize import minimize
 
-from tfac.data.pipeline import evaluation_dataset, read_batches
-from tfac.data.records import RecordsInfo
+from tfac.data.records.info import RecordsInfo
+from tfac.data.records.pipeline import evaluation_dataset, read_batches
 from tfac.losses import AttributeLoss
+from tfac.speed.inference_folding import folding_batch_norms
 from tfac.training.config import TrainConfig
-from tfac.training.inference_folding import folding_batch_norms
 
 _PICTURES = 20_000  # at most, so that memory stays flat
 _BATCH = 256

@@ -8,19 +8,20 @@ import keras
 import tensorflow as tf
 from absl import logging
 
-from tfac.data.augmentation import Augmentation
-from tfac.data.pipeline import (
+from tfac.data.records.augmentation import Augmentation
+from tfac.data.records.info import RecordsInfo
+from tfac.data.records.pipeline import (
     PREFETCHED_BATCHES,
     evaluation_dataset,
     read_batches,
     read_info,
     train_dataset,
 )
-from tfac.data.records import RecordsInfo
 from tfac.errors import ConfigError
 from tfac.losses import AttributeLoss, PartGuidance, get_attribute_loss
 from tfac.models import backbones
 from tfac.models.calibration import calibrate_batch_norms
+from tfac.speed.fused_normalization import fuse_batch_norms
 from tfac.training.checkpoints import (
     Checkpoints,
     TrainingState,
@@ -37,7 +38,6 @@ from tfac.training.devices import (
     is_chief,
     require_same,
 )
-from tfac.training.fused_normalization import fuse_batch_norms
 from tfac.training.interruption import Interrupted, stop_on_signals
 from tfac.training.layer_rates import layer_rates
 from tfac.training.linear_probe import fit_head
@@ -86,7 +86,7 @@ def run_training(
 
     Args:
         config: the options.
-        data_dir: a prepared data set, see `tfac.data.pipeline.read_info`.
+        data_dir: a prepared data set, see `tfac.data.records.pipeline.read_info`.
         workdir: the run's folder; made if it is not there.
         callbacks: Keras callbacks to run inside the loop.
         show_progress: draw a progress bar and print a line a validation.

@@ -8,11 +8,11 @@ from keras import ops
 
 from tfac.losses import PartGuidance, landmark_squared_error
 from tfac.models import predict
+from tfac.speed.fused_update import fuse_updates
+from tfac.speed.inference_folding import folding_batch_norms
+from tfac.speed.matrix_convolution import use_matrix_products
 from tfac.training.checkpoints import TrainingState
-from tfac.training.fused_update import fuse_updates
-from tfac.training.inference_folding import folding_batch_norms
 from tfac.training.layer_rates import scale_learning_rates
-from tfac.training.matrix_convolution import use_matrix_products
 
 # What the step reads of a batch. Strings such as the key cannot enter an XLA program.
 STEP_FEATURES = ("images", "labels", "label_mask", "landmarks", "landmarks_valid")
@@ -194,7 +194,7 @@ def create_predict_step(
 
     With several replicas both are per-replica values. `test_time_flip` is that of
     `tfac.models.predict`. Batch norms that run on the fused kernel are folded into the convolutions
-    before them, see `tfac.training.inference_folding`.
+    before them, see `tfac.speed.inference_folding`.
     """
 
     def replica_predict(images):

@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfac.attributes import AttributeGroups, default_groups
-from tfac.data.records import RecordsInfo
+from tfac.data.records.info import RecordsInfo
 from tfac.errors import ConfigError, DataError
 from tfac.evaluation.split_scores import ScoringModel
 from tfac.files import whole_directory, whole_file

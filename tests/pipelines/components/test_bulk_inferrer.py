@@ -13,9 +13,9 @@ from pipelines.artifacts import InferenceResult, Model, ModelBlessing
 from pipelines.component import spec
 from pipelines.components.bulk_inferrer import bulk_inferrer
 from tfac.attributes import ATTRIBUTES
-from tfac.data.pictures import open_picture
 from tfac.errors import ConfigError, DataError
-from tfac.predictor import Predictor
+from tfac.inference.predictor import Predictor
+from tfac.photos.pictures import open_picture
 
 pytestmark = pytest.mark.slow  # Beam
 

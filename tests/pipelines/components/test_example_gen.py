@@ -14,7 +14,7 @@ from pipelines.caching import read_contents
 from pipelines.component import spec
 from pipelines.components.example_gen import example_gen
 from tests.data.celeba_files import write_celeba
-from tfac.data.records import read_info
+from tfac.data.records.info import read_info
 from tfac.errors import ConfigError, DataError
 
 FACES = {"image_size": 32, "train_count": 20, "validation_count": 8, "test_count": 4}

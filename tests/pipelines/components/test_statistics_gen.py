@@ -8,7 +8,7 @@ from tensorflow_metadata.proto.v0 import statistics_pb2
 
 from pipelines.artifacts import Examples, ExampleStatistics
 from pipelines.components.statistics_gen import read_statistics, statistics_gen
-from tfac.data.records import read_info
+from tfac.data.records.info import read_info
 from tfac.data_report.summarizing import summarize
 from tfac.errors import DataError
 

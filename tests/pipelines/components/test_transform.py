@@ -7,8 +7,8 @@ import tensorflow as tf
 from pipelines import transform_graph as module
 from pipelines.artifacts import Examples, TransformGraph
 from pipelines.components.transform import transform
-from tfac.data.pipeline import evaluation_dataset, serialized_records
-from tfac.data.records import read_info
+from tfac.data.records.info import read_info
+from tfac.data.records.pipeline import evaluation_dataset, serialized_records
 from tfac.errors import ConfigError, DataError
 
 SIZE = (36, 30)

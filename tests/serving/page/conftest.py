@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tfac.data.face_drawing import draw_face
-from tfac.data.face_sampling import sample_face
+from tfac.data.synthetic.drawing import draw_face
+from tfac.data.synthetic.sampling import sample_face
 from tfac.serving.page import page_routes
 from tfac.serving.server.configuration import ModelConfig, VersionPolicy
 from tfac.serving.server.metrics import Metrics

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tfac.data.alignment import CROP_HEIGHT, CROP_WIDTH, LEFT_EYE, RIGHT_EYE, align_face
 from tfac.errors import DataError
-from tfac.photo_prediction import FaceCrop, whole_crop
+from tfac.inference.photo_prediction import FaceCrop, whole_crop
+from tfac.photos.alignment import CROP_HEIGHT, CROP_WIDTH, LEFT_EYE, RIGHT_EYE, align_face
 from tfac.serving.page import faces
 from tfac.serving.page.faces import FaceFinder, answer_faces, describe_model
 

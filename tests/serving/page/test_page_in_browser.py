@@ -183,8 +183,8 @@ def test_photo_is_drawn_upright_with_its_box_on_the_face(open_page, drawn_photos
 
 
 def _middle_of_face(path):
-    from tfac.data.face_detection import FaceDetector
-    from tfac.data.pictures import open_picture
+    from tfac.photos.face_detection import FaceDetector
+    from tfac.photos.pictures import open_picture
 
     picture = open_picture(path)
     [(left, top, right, bottom)] = FaceDetector().detect(picture)
@@ -193,7 +193,7 @@ def _middle_of_face(path):
 
 
 def _mean_colour(png: bytes):
-    from tfac.data.pictures import open_picture
+    from tfac.photos.pictures import open_picture
 
     return tuple(open_picture(png).mean(axis=(0, 1)))
 

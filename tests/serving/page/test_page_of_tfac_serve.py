@@ -8,10 +8,10 @@ import requests
 
 from tests.serving.served import serve_program
 from tfac.attributes import ATTRIBUTES, PART_GROUPS
-from tfac.data.face_detection import FaceDetector
-from tfac.data.pictures import open_picture
-from tfac.photo_prediction import crop_faces, faces_as_json, predict_crops
-from tfac.predictor import Predictor
+from tfac.inference.photo_prediction import crop_faces, faces_as_json, predict_crops
+from tfac.inference.predictor import Predictor
+from tfac.photos.face_detection import FaceDetector
+from tfac.photos.pictures import open_picture
 
 pytestmark = pytest.mark.slow  # exports a network and starts a program
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 Random = np.random.Generator
 
-# Larger than any of tfac's bounds (`tfac.data.pictures.MAX_PIXELS`), by width, height.
+# Larger than any of tfac's bounds (`tfac.photos.pictures.MAX_PIXELS`), by width, height.
 _TOO_LARGE = ((60_000, 60_000), (65_500, 65_500), (1, 2**31 - 1), (2**26 + 1, 1))
 
 

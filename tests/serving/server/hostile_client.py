@@ -26,7 +26,7 @@ from tests.serving.server.broken_pictures import (
     whole_picture,
 )
 from tests.serving.server.running_server import b64, predict_request
-from tfac.serving.engines import load_engine
+from tfac.inference.engines import load_engine
 
 Predict = Callable[[Sequence[bytes]], dict[str, np.ndarray]]
 

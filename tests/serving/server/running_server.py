@@ -20,7 +20,7 @@ from tensorflow_serving.apis import (
 )
 
 from tfac.errors import DataError
-from tfac.serving.engines import Engine, Signature, TensorInfo
+from tfac.inference.engines import Engine, Signature, TensorInfo
 from tfac.serving.server.configuration import ModelConfig, ServerOptions
 from tfac.serving.server.core import ModelServer
 from tfac.serving.server.rest_service import create_app
@@ -199,7 +199,7 @@ def write_saved_model(folder: Path, bias: float = 0.0) -> Path:
 
     A row whose bytes are no picture is not valid, its scores are 0.
     """
-    from tfac.data.preprocessing import read_picture
+    from tfac.photos.preprocessing import read_picture
 
     module = tf.Module()
     module.bias = tf.Variable(bias)

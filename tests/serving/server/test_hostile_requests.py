@@ -7,7 +7,7 @@ from tests.serving.server.broken_pictures import broken_picture, whole_picture
 from tests.serving.server.hostile_client import HostileClient, predict_alone
 from tests.serving.server.running_server import running, write_saved_model
 from tests.serving.server.serve_program import serve_program
-from tfac.serving.engines import load_engine
+from tfac.inference.engines import load_engine
 
 NUM_REQUESTS = 400
 

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from tests.serving.server.running_server import b64
-from tfac.serving.engines import Signature, TensorInfo
+from tfac.inference.engines import Signature, TensorInfo
 from tfac.serving.server.json_tensors import answer_request, arrays_from_request, parse_request
 from tfac.serving.server.refusals import Refusal
 

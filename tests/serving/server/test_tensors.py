@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.framework import tensor_pb2
 
-from tfac.serving.engines import Signature, TensorInfo
+from tfac.inference.engines import Signature, TensorInfo
 from tfac.serving.server.refusals import Refusal
 from tfac.serving.server.tensors import arrays_from_protos, check_shape, fill_proto
 

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from tfac.data.alignment import invert
-from tfac.data.face_detection import FaceDetector
-from tfac.data.pictures import open_picture
-from tfac.photo_prediction import FaceCrop, crop_faces, faces_as_json, whole_crop
-from tfac.predictor import Prediction
+from tfac.inference.photo_prediction import FaceCrop, crop_faces, faces_as_json, whole_crop
+from tfac.inference.predictor import Prediction
+from tfac.photos.alignment import invert
+from tfac.photos.face_detection import FaceDetector
+from tfac.photos.pictures import open_picture
 from tfac.serving.page.masks import mask_picture
 from tfac.serving.server.models import LoadedVersion
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import grpc
 import numpy as np
 
-from tfac.serving.engines import Engine, Signature
+from tfac.inference.engines import Engine, Signature
 from tfac.serving.server.batching import Arrays, Batcher
 from tfac.serving.server.configuration import ServerOptions
 from tfac.serving.server.metrics import Metrics

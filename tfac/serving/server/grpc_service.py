@@ -15,7 +15,7 @@ from tensorflow_serving.apis import (
     predict_pb2,
 )
 
-from tfac.serving.engines import TensorInfo
+from tfac.inference.engines import TensorInfo
 from tfac.serving.server.core import DEFAULT_SIGNATURE, ModelServer, find_signature
 from tfac.serving.server.models import LoadedVersion, VersionStatus
 from tfac.serving.server.refusals import Refusal, invalid

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfac.serving.engines import Signature, TensorInfo
+from tfac.inference.engines import Signature, TensorInfo
 from tfac.serving.server.refusals import invalid
 from tfac.serving.server.tensors import check_names, check_shape
 

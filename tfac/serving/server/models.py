@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tfac.serving.engines import Engine
+from tfac.inference.engines import Engine
 from tfac.serving.server.configuration import ModelConfig, version_number
 from tfac.serving.server.metrics import Metrics
 from tfac.serving.server.refusals import invalid, not_found

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.framework import tensor_pb2
 
-from tfac.serving.engines import Signature, TensorInfo
+from tfac.inference.engines import Signature, TensorInfo
 from tfac.serving.server.refusals import invalid
 
 _FIELDS = {

@@ -5,7 +5,7 @@ from pathlib import Path
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
-from tfac.serving.engines import Engine
+from tfac.inference.engines import Engine
 from tfac.serving.server.tensors import arrays_from_protos
 
 _REQUESTS = Path("assets.extra") / "tf_serving_warmup_requests"

@@ -1,0 +1,149 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfac.models import create_backbone
+from tfac.speed.matrix_convolution import use_matrix_products
+
+CHANNELS, FILTERS = 5, 4
+TOLERANCES = {"float32": 1e-5, "mixed_bfloat16": 3e-2, "mixed_float16": 4e-3}
+
+
+def network(shape, *, products, **options):
+    keras.utils.set_random_seed(1)
+    layer = keras.layers.Conv2D(FILTERS, **{"kernel_size": 3, "padding": "same", **options})
+    inputs = keras.Input((*shape[:2], CHANNELS), dtype=layer.compute_dtype)
+    model = keras.Model(inputs, layer(inputs))
+    if products:
+        assert use_matrix_products(model) == 1
+    return model
+
+
+def maps(batch, shape):
+    return np.random.default_rng(2).normal(size=(batch, *shape, CHANNELS)).astype("float32")
+
+
+def answers(model, images):
+    """Outputs and the gradients in the inputs and the weights."""
+
+    @tf.function
+    def run(inputs):
+        with tf.GradientTape() as tape:
+            tape.watch(inputs)
+            outputs = model(inputs)
+            loss = tf.reduce_sum(tf.cast(outputs, tf.float32) ** 2)
+        return [outputs, *tape.gradient(loss, [inputs, *(w.value for w in model.weights)])]
+
+    return run(tf.cast(images, model.compute_dtype))
+
+
+@pytest.mark.parametrize("dtype", TOLERANCES)
+def test_model_can_be_called_without_a_graph(dtype):
+    images = maps(2, (6, 6))
+    found, expected = (
+        network((6, 6), products=products, dtype=dtype)(images) for products in (True, False)
+    )
+    assert_same([found], [expected], TOLERANCES[dtype])
+
+
+def convolutions(model, *shape):
+    """How many convolutions the model's graph has."""
+    spec = tf.TensorSpec(shape, model.compute_dtype)
+    graph = tf.function(model).get_concrete_function(spec).graph
+    return sum(op.type == "Conv2D" for op in graph.get_operations())
+
+
+def assert_same(found, expected, tolerance):
+    for a, b in zip(found, expected, strict=True):
+        assert a.dtype == b.dtype
+        a, b = (tf.cast(x, tf.float32).numpy() for x in (a, b))
+        np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance * np.abs(b).max(initial=0))
+
+
+@pytest.mark.parametrize("dtype", TOLERANCES)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"kernel_size": 1},
+        {"kernel_size": 1, "strides": 2},
+        {},
+        {"kernel_size": (3, 2)},
+        {"strides": 2},
+        {"strides": (2, 1)},
+        {"kernel_size": 5},
+        {"kernel_size": 2, "strides": 3},
+        {"padding": "valid"},
+        {"padding": "valid", "strides": 2, "use_bias": False},
+        {"activation": "relu"},
+    ],
+)
+@pytest.mark.parametrize("shape", [(1, 1), (3, 3), (2, 2), (4, 6), (5, 8), (9, 9)])
+def test_answers_and_gradients_are_keras_s(shape, options, dtype):
+    if options.get("padding") == "valid" and min(shape) < 3:
+        shape = (3, 4)
+    images = maps(3, shape)
+    model = network(shape, products=True, dtype=dtype, **options)
+    # Keras in float32: in bfloat16 oneDNN leaves what it finds in memory where a place of the
+    # kernel lies on the padding alone.
+    reference = network(shape, products=False, **options)
+    found, expected = answers(model, images), answers(reference, images)
+    assert found[0].dtype == model.layers[-1].compute_dtype
+    assert [a.dtype for a in found[1:]] == [a.dtype for a in expected[1:]]
+    assert_same([tf.cast(a, tf.float32) for a in found], expected, TOLERANCES[dtype])
+
+
+def test_product_by_position_follows_the_definition():
+    model = network((2, 2), products=True)
+    kernel, bias = model.get_weights()
+    images = maps(1, (2, 2))
+    outputs = model(images).numpy()
+    for y in range(2):
+        for x in range(2):
+            value = bias.astype("float64")
+            for i in range(3):
+                for j in range(3):
+                    row, column = y + i - 1, x + j - 1
+                    if 0 <= row < 2 and 0 <= column < 2:
+                        value = value + images[0, row, column] @ kernel[i, j]
+            np.testing.assert_allclose(outputs[0, y, x], value, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("shape", "options", "count"),
+    [
+        ((2, 2), {}, 0),
+        ((3, 3), {}, 1),
+        ((9, 9), {"kernel_size": 1}, 0),
+        ((9, 9), {"kernel_size": 1, "strides": 2}, 0),
+        ((4, 4), {"strides": 2}, 0),
+        ((5, 5), {"strides": 2}, 1),
+        ((None, None), {"kernel_size": 1}, 1),
+    ],
+)
+def test_small_maps_and_small_kernels_are_products(shape, options, count):
+    assert convolutions(network(shape, products=True, **options), 2, *shape, CHANNELS) == count
+
+
+@pytest.mark.parametrize("options", [{"groups": 2}, {"dilation_rate": 2}])
+def test_other_convolutions_are_left_alone(options):
+    layer = keras.layers.Conv2D(4, 3, **options)
+    model = keras.Sequential([keras.Input((6, 6, 4)), layer])
+    assert use_matrix_products(model) == 0
+    assert "convolution_op" not in vars(layer)
+
+
+@pytest.mark.parametrize(
+    ("name", "count"), [("resnet18", 20), ("resnet50", 53), ("dlib_resnet29", 29)]
+)
+def test_every_convolution_of_a_backbone_is_found(name, count):
+    assert use_matrix_products(create_backbone(name)) == count
+
+
+def test_saved_model_is_plain_keras(tmp_path):
+    model, images = network((2, 2), products=True), maps(3, (2, 2))
+    expected = model(images)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert "convolution_op" not in vars(loaded.layers[-1])
+    np.testing.assert_allclose(loaded(images), expected, rtol=1e-4, atol=1e-5)

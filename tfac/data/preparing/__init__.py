@@ -1,0 +1,1 @@
+"""Sources as records: checking, annotating and writing, on many workers."""

@@ -1,0 +1,226 @@
+"""Checking and annotating pictures, chunk by chunk, on many workers.
+
+Each of them decodes the pictures of a chunk, finds their landmarks and writes one file, whole or
+not at all. After an interrupt the files that are there are kept and only the rest is computed.
+"""
+
+import dataclasses
+import threading
+import zipfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from tfac.data.preparing.workers import Workers
+from tfac.errors import DataError
+from tfac.files import whole_file
+from tfac.photos.face_detection import FaceDetector, Rectangle
+from tfac.photos.pictures import RECORD_FORMATS, PictureFiles, open_picture
+
+CHUNK_SIZE = 256
+
+# The detector finds faces of 80 pixels and more, so lower pictures are enlarged to this height.
+DETECTION_HEIGHT = 218  # pixels
+
+# A detected rectangle that overlaps where the face lies less (intersection over union) is another.
+MIN_OVERLAP = 0.3
+
+DETECTED, ASSUMED, BROKEN, NO_FACE = 0, 1, 2, 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Alignment:
+    """How the pictures of a data set show their faces, where all do so alike.
+
+    Attributes:
+        face: left, top, right and bottom of the face in fractions of width and height.
+        aspect: width over height of the pictures as they were aligned; they may be stored
+            otherwise.
+    """
+
+    face: tuple[float, float, float, float]
+    aspect: float
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Chunk:
+    """What is known of the N pictures of a chunk.
+
+    Attributes:
+        sizes: int32 [N, 2], height and width of each picture in pixels, 0 where broken.
+        points: float32 [N, 68, 2], dlib's points in fractions of the picture's width and height
+            (some may lie outside [0, 1]); [N, 0, 2] where landmarks were not wanted.
+        status: uint8 [N]: DETECTED, ASSUMED (no face was detected; the points were predicted from
+            where aligned pictures have theirs), NO_FACE (no face was detected, and it may be
+            anywhere; also without landmarks) or BROKEN (the picture cannot be decoded).
+        errors: str [N], why a picture is BROKEN, else empty.
+    """
+
+    sizes: np.ndarray
+    points: np.ndarray
+    status: np.ndarray
+    errors: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class AnnotationJob:
+    """Annotates the pictures `names` of `pictures` into chunk files in `folder`.
+
+    Attributes:
+        pictures: where the pictures are.
+        names: which pictures, in the order of the chunks.
+        folder: where the chunk files go; one job's own.
+        find_landmarks: False only checks that the pictures can be decoded.
+        alignment: where the faces are; None where they may be anywhere.
+    """
+
+    pictures: PictureFiles
+    names: Sequence[str]
+    folder: Path
+    find_landmarks: bool = True
+    alignment: Alignment | None = None
+
+    def chunk_names(self) -> list[Sequence[str]]:
+        """The names of the pictures of each chunk."""
+        starts = range(0, len(self.names), CHUNK_SIZE)
+        return [self.names[start : start + CHUNK_SIZE] for start in starts]
+
+    def load(self, index: int) -> Chunk | None:
+        """Returns chunk `index`, or None where its file is missing or damaged."""
+        path = self._path(index)
+        try:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+                return Chunk(**{f.name: arrays[f.name] for f in dataclasses.fields(Chunk)})
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            return None
+
+    def compute(self, index: int, names: Sequence[str], detector: FaceDetector) -> None:
+        """Computes the chunk `index` of the pictures `names` and writes its file."""
+        chunk = self._annotate(names, detector if self.find_landmarks else None)
+        with whole_file(self._path(index)) as path, path.open("wb") as file:
+            np.savez(file, **dataclasses.asdict(chunk))
+
+    def _path(self, index: int) -> Path:
+        return self.folder / f"chunk-{index:06d}.npz"
+
+    def _annotate(self, names: Sequence[str], detector: FaceDetector | None) -> Chunk:
+        count = len(names)
+        sizes = np.zeros((count, 2), np.int32)
+        points = np.full((count, 68 if detector else 0, 2), 0.5, np.float32)
+        status = np.full(count, NO_FACE, np.uint8)
+        errors = [""] * count
+        for i, name in enumerate(names):
+            try:
+                # TensorFlow decodes records as they are stored; landmarks are found that way too.
+                picture = open_picture(
+                    self.pictures.read(name),
+                    self.pictures.describe(name),
+                    formats=RECORD_FORMATS,
+                    upright=False,
+                )
+            except DataError as error:
+                status[i], errors[i] = BROKEN, str(error)
+                continue
+            sizes[i] = picture.shape[:2]
+            if detector:
+                points[i], status[i] = find_landmarks(picture, detector, self.alignment)
+        return Chunk(sizes=sizes, points=points, status=status, errors=np.array(errors, np.str_))
+
+
+def annotate(job: AnnotationJob, workers: Workers) -> Iterator[tuple[int, Chunk]]:
+    """Computes the chunks of `job` that are not there yet, and yields every one with its number.
+
+    Yields:
+        A number of `job.chunk_names()` and its `Chunk`: first those that are there, then each as it
+        is finished.
+
+    Raises:
+        DataError: a worker failed, or a chunk file cannot be written.
+    """
+    missing: list[tuple[int, list[str]]] = []
+    title = "finding landmarks" if job.find_landmarks else "checking pictures"
+    with tqdm(total=len(job.names), desc=title, unit=" pictures", dynamic_ncols=True) as bar:
+        for index, names in enumerate(job.chunk_names()):
+            chunk = job.load(index)
+            if chunk is None:
+                missing.append((index, list(names)))
+            else:
+                bar.update(len(names))
+                yield index, chunk
+        bar.initial = bar.n  # the rate is that of the work done now
+        bar.unpause()
+        try:
+            for number in workers.for_each(
+                _compute_chunk,
+                missing,
+                dataclasses.replace(job, names=()),
+                is_done=lambda item: job.load(item[0]) is not None,
+            ):
+                index, names = missing[number]
+                bar.update(len(names))
+                yield index, job.load(index)
+        except OSError as error:
+            raise DataError(f"{job.folder}: landmarks cannot be written: {error}") from error
+
+
+_of_thread = threading.local()  # dlib's detector is not safe to share
+
+
+def _compute_chunk(item: tuple[int, list[str]], job: AnnotationJob) -> None:
+    """Computes a chunk that is not there yet; a worker may be given one twice."""
+    index, names = item
+    if not hasattr(_of_thread, "detector"):
+        _of_thread.detector = FaceDetector(upsample=0)
+    if job.load(index) is None:
+        job.compute(index, names, _of_thread.detector)
+
+
+def find_landmarks(
+    picture: np.ndarray, detector: FaceDetector, alignment: Alignment | None = None
+) -> tuple[np.ndarray, int]:
+    """Returns the landmarks of the face of a picture of any size.
+
+    In an aligned picture that is the face at about its place; where none is detected there, the
+    landmarks are predicted from that place. In another it is the largest.
+
+    Args:
+        picture: uint8 [H, W, 3], RGB. One lower than DETECTION_HEIGHT is enlarged to that first.
+        detector: finds the face and its landmarks.
+        alignment: where the face is; None where it may be anywhere.
+
+    Returns:
+        float32 [68, 2] in fractions of width and height, and DETECTED, ASSUMED or NO_FACE, of which
+        the points are 0.5.
+    """
+    height, width = picture.shape[:2]
+    if height < DETECTION_HEIGHT:
+        aspect = alignment.aspect if alignment else width / height
+        height, width = DETECTION_HEIGHT, max(1, round(DETECTION_HEIGHT * aspect))
+        enlarged = Image.fromarray(picture).resize((width, height), Image.Resampling.BICUBIC)
+        picture = np.asarray(enlarged)
+    scale = np.array([width, height])
+    faces = detector.detect(picture)
+    if alignment is None:
+        face = faces[0] if faces else None  # the largest
+        detected = face is not None
+    else:
+        place = tuple(float(side) for side in np.array(alignment.face) * np.tile(scale, 2))
+        face = max(faces, key=lambda box: overlap(box, place), default=place)
+        detected = bool(faces) and overlap(face, place) >= MIN_OVERLAP
+        face = face if detected else place
+    if face is None:
+        return np.full((68, 2), 0.5, np.float32), NO_FACE
+    points = detector.landmarks(picture, face)
+    return (points / scale).astype(np.float32), DETECTED if detected else ASSUMED
+
+
+def overlap(first: Rectangle, second: Rectangle) -> float:
+    """Returns the intersection over union of two rectangles, in [0, 1]."""
+    width = min(first[2], second[2]) - max(first[0], second[0])
+    height = min(first[3], second[3]) - max(first[1], second[1])
+    shared = max(width, 0) * max(height, 0)
+    areas = sum((box[2] - box[0]) * (box[3] - box[1]) for box in (first, second))
+    return shared / (areas - shared)

@@ -1,0 +1,335 @@
+"""A source as records: its pictures are checked, annotated and written.
+
+While a data set is being prepared its finished parts lie in `<data_dir>/.<name>-preparing/`; the
+data set itself appears under `<data_dir>/<name>/<version>/` whole or not at all.
+"""
+
+import collections
+import dataclasses
+import functools
+import hashlib
+import io
+import json
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from tfac.data.preparing.landmark_annotation import (
+    ASSUMED,
+    BROKEN,
+    CHUNK_SIZE,
+    DETECTED,
+    NO_FACE,
+    AnnotationJob,
+    Chunk,
+    annotate,
+)
+from tfac.data.preparing.workers import Processes, Workers
+from tfac.data.preparing.writing import (
+    DataSet,
+    Shard,
+    only_writer,
+    shard_bounds,
+    shuffled,
+    write_data_set,
+)
+from tfac.data.records.features import LANDMARK_SOURCES
+from tfac.data.records.info import read_info
+from tfac.data.sources.problems import Problems
+from tfac.data.sources.source import Source, SourceSplit
+from tfac.errors import ConfigError, DataError
+from tfac.landmarks import CELEBA_5, DLIB_68, DLIB_72, LandmarkScheme
+
+# How landmarks are had -> the scheme of the records ("none" keeps the default's shape).
+LANDMARK_CHOICES: dict[str, LandmarkScheme] = {
+    "dlib_72": DLIB_72,
+    "dlib_68": DLIB_68,
+    "celeba_5": CELEBA_5,
+    "none": DLIB_72,
+}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Prepared:
+    """A prepared data set.
+
+    Attributes:
+        path: the folder of its version, which holds the records.
+        splits: split to number of pictures.
+        metadata: what its metadata.json holds.
+        already_there: True where an earlier run had finished it.
+    """
+
+    path: Path
+    splits: dict[str, int]
+    metadata: dict
+    already_there: bool
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Part:
+    """Pictures of a split that lie in one chunk of the annotation, n of them.
+
+    Attributes:
+        names: their names.
+        labels: uint8 [n, A].
+        label_mask: bool [n, A].
+        landmarks: float32 [n, K, 2], or None.
+        chunk: the chunk's number.
+        first: where the first of them stands in the chunk.
+    """
+
+    names: list[str]
+    labels: np.ndarray
+    label_mask: np.ndarray
+    landmarks: np.ndarray | None
+    chunk: int
+    first: int
+
+
+def make_examples(parts: Sequence[Part], job: AnnotationJob, landmarks: str) -> Iterator[dict]:
+    """Yields the record of each picture that can be used.
+
+    Args:
+        parts: the pictures.
+        job: their finished annotation.
+        landmarks: a key of LANDMARK_CHOICES.
+    """
+    for part in parts:
+        chunk = job.load(part.chunk)
+        for row, key in enumerate(part.names):
+            i = part.first + row
+            if chunk.status[i] == BROKEN:
+                continue
+            own = None if part.landmarks is None else part.landmarks[row]
+            points, source = _choose_landmarks(landmarks, own, chunk, i)
+            yield {
+                # A file object is stored byte for byte; an array would be encoded again.
+                "image": io.BytesIO(job.pictures.read(key)),
+                "key": key,
+                "size": chunk.sizes[i],
+                "labels": part.labels[row],
+                "label_mask": part.label_mask[row],
+                "landmarks": points,
+                "landmarks_valid": source != "none",
+                "landmarks_source": LANDMARK_SOURCES.index(source),
+            }
+
+
+def _choose_landmarks(
+    landmarks: str, own: np.ndarray | None, chunk: Chunk, i: int
+) -> tuple[np.ndarray, str]:
+    """Returns the landmarks, float32 [K, 2] in [0, 1], and where they come from."""
+    scheme = LANDMARK_CHOICES[landmarks]
+    unknown = np.full((scheme.num_landmarks, 2), 0.5, np.float32)
+    if landmarks == "none":
+        return unknown, "none"
+    if landmarks == "celeba_5":
+        return (unknown, "none") if np.isnan(own).any() else (own, "annotated")
+    if chunk.status[i] == NO_FACE:
+        return unknown, "none"
+    points = chunk.points[i][scheme.source_indices]
+    source = "detected" if chunk.status[i] == DETECTED else "assumed"
+    return points.clip(0, 1), source  # a chin below the picture is put on its edge
+
+
+def prepare(
+    source: Source,
+    data_dir: str | os.PathLike,
+    *,
+    landmarks: str = "dlib_72",
+    workers: Workers | None = None,
+    on_error: str = "stop",
+) -> Prepared:
+    """Checks, annotates and writes a source; what an earlier run finished is not redone.
+
+    Args:
+        source: the pictures and their labels.
+        data_dir: where data sets are kept; the result is `<data_dir>/<name>/<version>/`.
+        landmarks: a key of LANDMARK_CHOICES: dlib's points, the source's own five, or none.
+        workers: who checks, annotates and writes; by default a process for each core.
+        on_error: "stop" at the first problem in the source, or "skip" and count.
+
+    Returns:
+        The prepared data set. Its metadata holds `landmarks`, `detected_share` (of the pictures,
+        None without dlib), `skipped` (kind of problem to count), `source_sha256` (annotation
+        file to checksum) and `source_settings`.
+
+    Raises:
+        DataError: the source is incomplete or broken, or `data_dir` cannot be written.
+        ConfigError: the source does not bring the landmarks asked for, or the data set in
+            `data_dir` is of another source or has other landmarks.
+    """
+    if landmarks == "celeba_5" and source.own_landmarks != CELEBA_5:
+        raise ConfigError(
+            f"landmarks=celeba_5 needs a source that brings these points; {source.name} has no "
+            "file with them"
+        )
+    path = Path(data_dir) / source.name / source.version
+    work_folder = Path(data_dir) / f".{source.name}-preparing"
+    origin = {"source_sha256": source.checksums(), "source_settings": dict(source.settings)}
+    with only_writer(data_dir):
+        already_there = (path / "dataset_info.json").exists()
+        if already_there:
+            _check_it_is_the_same(path, landmarks, origin)
+        else:
+            problems = Problems(on_error)
+            splits = source.read_splits(problems, with_landmarks=landmarks == "celeba_5")
+            workers = workers or Processes()
+            _prepare(source, splits, data_dir, work_folder, origin, landmarks, workers, problems)
+        shutil.rmtree(work_folder, ignore_errors=True)
+        source.clean_up()
+    return _read_prepared(path, already_there)
+
+
+def _prepare(
+    source: Source,
+    splits: dict[str, SourceSplit],
+    data_dir: str | os.PathLike,
+    work_folder: Path,
+    origin: dict,
+    landmarks: str,
+    workers: Workers,
+    problems: Problems,
+) -> None:
+    splits = {name: rows.take(shuffled(name, rows.names)) for name, rows in splits.items()}
+    with_dlib = landmarks.startswith("dlib")
+    fingerprint = _fingerprint(source, splits, origin, with_dlib)
+    for other in work_folder.glob("*"):
+        if other.name != fingerprint:
+            shutil.rmtree(other)
+    job = AnnotationJob(
+        source.pictures,
+        [name for rows in splits.values() for name in rows.names],
+        work_folder / fingerprint,
+        find_landmarks=with_dlib,
+        alignment=source.alignment,
+    )
+    statuses = _annotate(job, splits, workers, problems)
+    data_set = DataSet(
+        name=source.name,
+        version=source.version,
+        description=source.description,
+        homepage=source.homepage,
+        attributes=source.attributes,
+        groups=source.groups,
+        landmark_scheme=LANDMARK_CHOICES[landmarks],
+        with_landmarks_source=True,
+        metadata=_metadata(landmarks, origin, collections.Counter(statuses.tolist()), problems),
+        make_examples=functools.partial(
+            make_examples, job=dataclasses.replace(job, names=()), landmarks=landmarks
+        ),
+        shards=_shards(splits, statuses),
+    )
+    if not data_set.shards:
+        raise DataError(f"{source.pictures.path}: expected pictures, found none that can be used")
+    write_data_set(data_set, data_dir, job.folder / f"records-{landmarks}", workers)
+
+
+def _annotate(
+    job: AnnotationJob, splits: dict[str, SourceSplit], workers: Workers, problems: Problems
+) -> np.ndarray:
+    """Returns the status of the pictures of all splits, uint8 [N]."""
+    statuses = np.empty(len(job.names), np.uint8)
+    for index, chunk in annotate(job, workers):
+        start = index * CHUNK_SIZE
+        statuses[start : start + len(chunk.status)] = chunk.status
+        for i in np.flatnonzero(chunk.status == BROKEN):
+            file, line = _place(splits, start + i)
+            problems.report(
+                "picture that cannot be decoded", f"{chunk.errors[i]} ({file} line {line})"
+            )
+    return statuses
+
+
+def _place(splits: dict[str, SourceSplit], picture: int) -> tuple[Path, int]:
+    """Returns the file and line with the labels of a picture, counted over all splits."""
+    for rows in splits.values():
+        if picture < len(rows.names):
+            return rows.file, rows.lines[picture]
+        picture -= len(rows.names)
+    raise IndexError(picture)
+
+
+def _shards(splits: dict[str, SourceSplit], statuses: np.ndarray) -> dict[str, list[Shard]]:
+    """Returns the shards of each split that has pictures that can be used."""
+    shards: dict[str, list[Shard]] = {}
+    start = 0
+    for name, rows in splits.items():
+        used = np.flatnonzero(statuses[start : start + len(rows.names)] != BROKEN)
+        if len(used):
+            shards[name] = [
+                Shard(last - first, _parts(rows, start, used[first], used[last - 1] + 1))
+                for first, last in shard_bounds(len(used))
+            ]
+        start += len(rows.names)
+    return shards
+
+
+def _parts(rows: SourceSplit, start: int, first: int, last: int) -> list[Part]:
+    """Returns the rows from `first` to before `last` of a split that starts at picture `start`."""
+    parts = []
+    while first < last:
+        chunk, place = divmod(start + first, CHUNK_SIZE)
+        here = slice(first, min(last, first + CHUNK_SIZE - place))
+        labels, mask = rows.labels[here], rows.label_mask
+        parts.append(
+            Part(
+                names=rows.names[here],
+                labels=labels,
+                label_mask=np.ones(labels.shape, np.bool_) if mask is None else mask[here],
+                landmarks=None if rows.landmarks is None else rows.landmarks[here],
+                chunk=chunk,
+                first=place,
+            )
+        )
+        first = here.stop
+    return parts
+
+
+def _fingerprint(
+    source: Source, splits: dict[str, SourceSplit], origin: dict, with_dlib: bool
+) -> str:
+    """Returns a name for work that may be shared by runs: same pictures in the same chunks."""
+    names = [(name, split.names) for name, split in splits.items()]
+    text = json.dumps([source.pictures.fingerprint(), origin, names, with_dlib, CHUNK_SIZE])
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _metadata(
+    landmarks: str, origin: dict, counts: collections.Counter, problems: Problems
+) -> dict:
+    faces = counts[DETECTED] + counts[ASSUMED] + counts[NO_FACE]
+    return {
+        "landmarks": landmarks,
+        "detected_share": counts[DETECTED] / faces if landmarks.startswith("dlib") else None,
+        "skipped": dict(problems.skipped),
+        **origin,
+    }
+
+
+def _check_it_is_the_same(path: Path, landmarks: str, origin: dict) -> None:
+    metadata = _read_prepared(path, already_there=True).metadata
+    if metadata["landmarks"] != landmarks:
+        raise ConfigError(
+            f"{path} was prepared with landmarks={metadata['landmarks']}. "
+            f"Received: landmarks={landmarks}. Remove it or choose another data_dir"
+        )
+    if metadata["source_sha256"] != origin["source_sha256"]:
+        raise ConfigError(
+            f"{path} was prepared from other annotation files than those given. Remove it or "
+            "choose another data_dir"
+        )
+    if metadata.get("source_settings", {}) != origin["source_settings"]:
+        raise ConfigError(
+            f"{path} was prepared with {metadata.get('source_settings', {})}. "
+            f"Received: {origin['source_settings']}. Remove it or choose another data_dir"
+        )
+
+
+def _read_prepared(path: Path, already_there: bool) -> Prepared:
+    metadata = json.loads((path / "metadata.json").read_text(encoding="utf-8"))
+    return Prepared(path, read_info(path).splits, metadata, already_there)

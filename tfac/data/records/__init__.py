@@ -1,0 +1,1 @@
+"""Prepared data sets: what they hold, and tf.data input from them."""

@@ -1,0 +1,1 @@
+"""Trained networks that answer: what they are, and how they are asked."""

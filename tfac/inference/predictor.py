@@ -1,0 +1,238 @@
+"""Predictions of an exported model on face crops."""
+
+import dataclasses
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tfac.errors import DataError
+from tfac.photos.pictures import MAX_PIXELS
+
+Picture = str | os.PathLike | bytes | np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Prediction:
+    """What a model says about one face.
+
+    Attributes:
+        scores: attribute name to the model's raw output.
+        probabilities: attribute name to a value in [0, 1].
+        predictions: attribute name to True where the score passes the attribute's threshold.
+        landmarks: float32 [K, 2], x and y in [0, 1] of the picture, of the model's landmark scheme;
+            None where the model has no landmark branch.
+    """
+
+    scores: dict[str, float]
+    probabilities: dict[str, float]
+    predictions: dict[str, bool]
+    landmarks: np.ndarray | None
+
+    @classmethod
+    def from_outputs(
+        cls, attributes: Sequence[str], outputs: Mapping[str, np.ndarray], row: int
+    ) -> "Prediction":
+        """Returns what an export's outputs say about one picture of a batch.
+
+        Args:
+            attributes: names of the A attributes, in the order of the scores.
+            outputs: "scores", "probabilities" and "predictions" [B, A], perhaps "landmarks"
+                [B, K, 2].
+            row: which picture.
+        """
+
+        def by_attribute(values: np.ndarray) -> dict:  # [B, A]
+            return dict(zip(attributes, values[row].tolist(), strict=True))
+
+        return cls(
+            scores=by_attribute(outputs["scores"]),
+            probabilities=by_attribute(outputs["probabilities"]),
+            predictions=by_attribute(outputs["predictions"] == 1),
+            landmarks=outputs["landmarks"][row] if "landmarks" in outputs else None,
+        )
+
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """The attributes predicted to be shown, the most probable first."""
+        names = [name for name, is_shown in self.predictions.items() if is_shown]
+        return tuple(sorted(names, key=lambda name: -self.probabilities[name]))
+
+
+class Predictor:
+    """Answers for face crops, from an exported SavedModel; needs TensorFlow alone.
+
+    ::
+
+        predictor = tfac.Predictor("saved_models/dmm_cnn")
+        for prediction in predictor(["face.jpg", "other.png"]):
+            print(prediction.shown, prediction.probabilities["Smiling"])
+
+    Pictures are taken to be crops as those the model was trained on: CelebA's aligned crops for the
+    models of tfac. `tfac-predict` finds and crops the faces of ordinary photos
+    (`tfac.photos.alignment`).
+
+    Args:
+        path: a model's folder (``saved_models/dmm_cnn``; its latest version is taken) or one
+            version's (``saved_models/dmm_cnn/3``).
+        batch_size: pictures to run at once, 1 or more.
+
+    Attributes:
+        path: the version's folder.
+        metadata: the contents of its ``assets.extra/tfac.json``.
+        attributes: attribute names, in the order of the scores.
+        thresholds: attribute name to the probability above which it is predicted.
+
+    Raises:
+        DataError: there is no export at `path`, or it is not one of tfac's.
+    """
+
+    def __init__(self, path: str | os.PathLike, batch_size: int = 32):
+        if batch_size < 1:
+            raise DataError(f"batch_size: expected 1 or more. Received: {batch_size}")
+        self.path = _version_folder(Path(path))
+        self.batch_size = batch_size
+        self.metadata = _read_metadata(self.path)
+        self.attributes: tuple[str, ...] = tuple(self.metadata["attributes"])
+        cuts = self.metadata["threshold_probabilities"]
+        self.thresholds: dict[str, float] = dict(zip(self.attributes, cuts, strict=True))
+
+        from tfac.inference.engines import load_engine  # imports TensorFlow, which takes seconds
+
+        self._engine = load_engine(self.path)
+        for name in ("serving_default", "images"):
+            if "valid" not in self._engine.signatures[name].outputs:
+                raise DataError(
+                    f"{self.path}: expected {name} to have an output valid. Received: "
+                    f"{', '.join(sorted(self._engine.signatures[name].outputs))}. Write the export "
+                    "again with tfac-export"
+                )
+
+    def __call__(self, images: Sequence[Picture] | np.ndarray) -> list[Prediction]:
+        """Returns one prediction a picture, in their order.
+
+        Args:
+            images: JPEG or PNG files by path or as bytes, arrays uint8 [H, W, 3] in [0, 255]
+                (sizes may differ), or one array uint8 [B, H, W, 3]. Files are decoded inside the
+                model exactly as in training; an EXIF orientation is not applied.
+
+        Raises:
+            DataError: a file is missing or no JPEG or PNG that can be decoded, or an array is no
+                picture; the message names it.
+        """
+        if isinstance(images, str | os.PathLike | bytes):
+            raise DataError("expected a list of pictures. Received one picture: put it in a list")
+        pictures = [_checked(picture, i) for i, picture in enumerate(images)]
+        results: list[Prediction | None] = [None] * len(pictures)
+        for batch in self._batches(pictures):
+            answers = self._run([pictures[i] for i in batch])
+            for row, i in enumerate(batch):
+                if not answers["valid"][row]:
+                    raise DataError(
+                        f"{_name(pictures[i], i)}: expected a whole JPEG or PNG picture of at most "
+                        f"{MAX_PIXELS} pixels. Received: a file that cannot be decoded as one"
+                    )
+                results[i] = Prediction.from_outputs(self.attributes, answers, row)
+        return results
+
+    def _batches(self, pictures: Sequence[Picture]) -> Iterator[list[int]]:
+        """Yields the positions of pictures that can run together: files, or arrays of one size."""
+        groups: dict[tuple | None, list[int]] = {}
+        for i, picture in enumerate(pictures):
+            shape = picture.shape if isinstance(picture, np.ndarray) else None
+            groups.setdefault(shape, []).append(i)
+        for group in groups.values():
+            for start in range(0, len(group), self.batch_size):
+                yield group[start : start + self.batch_size]
+
+    def _run(self, pictures: Sequence[Picture]) -> dict[str, np.ndarray]:
+        """Runs one batch: arrays of one size, or files."""
+        if isinstance(pictures[0], np.ndarray):
+            images = np.stack([self._resized(picture) for picture in pictures])
+            return self._engine.run("images", {"images": images})
+        encoded = np.array([_read(picture) for picture in pictures], object)
+        return self._engine.run("serving_default", {"image_bytes": encoded})
+
+    def _resized(self, picture: np.ndarray) -> np.ndarray:
+        """Returns a picture in the size that the export takes, where it does not take any."""
+        size = self._engine.signatures["images"].inputs["images"].shape[1:3]
+        if None in size or picture.shape[:2] == size:
+            return picture
+        import tensorflow as tf
+
+        from tfac.photos.preprocessing import resize_picture
+
+        return resize_picture(tf.constant(picture), size).numpy()
+
+
+def _version_folder(path: Path) -> Path:
+    """Returns `path` if it is an export, else its latest version."""
+    if (path / "saved_model.pb").is_file():
+        return path
+    if not path.is_dir():
+        raise DataError(f"expected the folder of an exported model, but there is none at {path}")
+    found = [
+        folder
+        for folder in path.iterdir()
+        if folder.name.isdecimal() and (folder / "saved_model.pb").is_file()
+    ]
+    if not found:
+        raise DataError(f"expected {path} to hold saved_model.pb or a version such as 1/")
+    return max(found, key=lambda folder: int(folder.name))
+
+
+def _read_metadata(path: Path) -> dict:
+    file = path / "assets.extra" / "tfac.json"
+    try:
+        metadata = json.loads(file.read_text("utf-8"))
+        understood = has_a_threshold_each(metadata)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            f"expected an export of tfac with {file}. Received: {error!r}. "
+            "Write one with tfac-export"
+        ) from error
+    if not understood:
+        raise DataError(f"{file}: expected as many threshold_probabilities as attributes")
+    return metadata
+
+
+def has_a_threshold_each(metadata: Mapping[str, Any]) -> bool:
+    """Returns whether the contents of ``tfac.json`` have a threshold for each attribute.
+
+    Raises:
+        KeyError, TypeError: they are something else altogether.
+    """
+    attributes, cuts = metadata["attributes"], metadata["threshold_probabilities"]
+    return len(attributes) == len(cuts) and all(
+        isinstance(name, str) and isinstance(cut, float)
+        for name, cut in zip(attributes, cuts, strict=True)
+    )
+
+
+def _checked(picture: Picture, position: int) -> Picture:
+    if not isinstance(picture, np.ndarray):
+        return picture
+    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[-1] != 3:
+        raise DataError(
+            f"picture {position}: expected uint8 [H, W, 3] in [0, 255]. "
+            f"Received: {picture.dtype} {list(picture.shape)}"
+        )
+    if 0 in picture.shape:
+        raise DataError(f"picture {position}: expected at least one pixel")
+    return picture
+
+
+def _read(picture: str | os.PathLike | bytes) -> bytes:
+    if isinstance(picture, bytes):
+        return picture
+    try:
+        return Path(picture).read_bytes()
+    except OSError as error:
+        raise DataError(f"{picture}: cannot be read: {error.strerror}") from error
+
+
+def _name(picture: Picture, position: int) -> str:
+    return str(picture) if isinstance(picture, str | os.PathLike) else f"picture {position}"

@@ -1,0 +1,1 @@
+"""Pictures and the faces in them: decoding, finding, aligning, drawing."""

@@ -1,0 +1,293 @@
+"""Clients of a server of exported models: TensorFlow Serving or `tfac-serve`."""
+
+import io
+import os
+from collections.abc import Generator, Iterable, Iterator
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+import numpy as np
+from PIL import Image
+
+from tfac.errors import ConfigError, DataError, ServingError
+from tfac.inference.predictor import Picture, Prediction
+from tfac.photos.pictures import MAX_PIXELS
+from tfac.serving.client.answers import Explanation, Rows, read_metadata
+from tfac.serving.client.requests import Answer, Request, Server, VersionStatus, server_url
+
+MAX_REQUEST_BYTES = 2**23  # of pictures; a single larger one goes alone
+MAX_EXPLAINED = 2  # pictures a request: the masks of one are tens of megabytes as JSON
+
+T = TypeVar("T")
+Dialogue = Generator[Request, Answer, T]
+
+
+class _BaseClient:
+    """What is asked and what is made of the answers, whether a client waits or is awaited."""
+
+    def __init__(
+        self,
+        server: str,
+        model: str,
+        *,
+        version: int | str | None = None,
+        timeout: float = 30.0,
+        retries: int = 3,
+        batch_size: int = 32,
+    ):
+        if batch_size < 1:
+            raise ConfigError(f"batch_size: expected 1 or more. Received: {batch_size}")
+        if version == "" or (isinstance(version, int) and not 0 <= version < 2**63):
+            raise ConfigError(
+                f"version: expected a number of 0 or more, or a label. Received: {version!r}"
+            )
+        self._server = Server(server_url(server), model, timeout, retries)
+        self._version = version
+        self.batch_size = batch_size
+        self._known_metadata: dict[int, dict[str, Any]] = {}  # by version
+        self._transport = self._open_transport()
+
+    def _predictions(self, pictures: Iterable[Picture]) -> Dialogue[list[Prediction]]:
+        predictions = []
+        for batch in _batches(pictures, self.batch_size):
+            rows = yield from self._ask("serving_default", batch)
+            predictions += [rows.prediction(i) for i in range(len(batch))]
+        return predictions
+
+    def _explanations(self, pictures: Iterable[Picture]) -> Dialogue[list[Explanation]]:
+        metadata = yield from self._metadata(self._version)
+        if metadata.get("explain") is None:
+            raise self._server.error(
+                ServingError, "the model has neither part masks nor landmarks to explain"
+            )
+        explanations = []
+        for batch in _batches(pictures, min(self.batch_size, MAX_EXPLAINED)):
+            rows = yield from self._ask("explain", batch)
+            explanations += [rows.explanation(i) for i in range(len(batch))]
+        return explanations
+
+    def _metadata(self, version: int | str | None) -> Dialogue[dict[str, Any]]:
+        """Asks for the contents of ``tfac.json``, but for a version's that is known."""
+        if version in self._known_metadata:
+            return self._known_metadata[version]
+        answer = yield Request("tfac_metadata", "request", [b""], version)
+        metadata = read_metadata(answer, self._server)
+        if answer.version is not None:
+            self._known_metadata[answer.version] = metadata
+        return metadata
+
+    def _ask(self, signature: str, batch: list[tuple[str, bytes]]) -> Dialogue[Rows]:
+        files = [file for _, file in batch]
+        answer = yield Request(signature, "image_bytes", files, self._version)
+        # Of the version that answered: a server may have changed to another meanwhile.
+        version = self._version if answer.version is None else answer.version
+        metadata = yield from self._metadata(version)
+        rows = Rows(answer.outputs, len(batch), metadata, self._server)
+        for (name, _), valid in zip(batch, rows.valid, strict=True):
+            if not valid:
+                raise DataError(
+                    f"{name}: expected a whole JPEG or PNG picture of at most {MAX_PIXELS} "
+                    "pixels. Received: a file that the server cannot decode as one"
+                )
+        return rows
+
+
+class Client(_BaseClient):
+    """Answers for face crops, from a server of models; takes and gives what `Predictor` does.
+
+    ::
+
+        with Client("127.0.0.1:8500", model="dmm_cnn") as client:
+            for prediction in client(["face.jpg", "other.png"]):
+                print(prediction.shown, prediction.probabilities["Smiling"])
+
+    Works with TensorFlow Serving and with `tfac-serve`, for models that tfac-export wrote. Pictures
+    go as files, arrays as PNG, a batch a request; no request is larger than 8 MiB unless one
+    picture is. Requests follow each other over connections that are kept open; threads may share a
+    client. A request that finds the server busy or away is sent again after about 0.2, 0.4, 0.8 and
+    1.6 seconds, as long as `retries` and `timeout` allow. REST needs neither TensorFlow nor gRPC.
+
+    By REST a server does not say which version has answered. Unless `version` is a number, the
+    attributes' names are therefore asked for with each batch.
+
+    Args:
+        server: "HOST:PORT" or "grpc://HOST:PORT" for gRPC, "http://HOST:PORT" for REST; with TLS
+            "grpcs://" and "https://".
+        model: the model's name on the server.
+        version: the version to ask, by number or by label such as "canary"; None takes what the
+            server offers, its newest by default.
+        timeout: seconds for one request with its retries, above 0.
+        retries: attempts after the first, 0 to 4.
+        batch_size: pictures a request, 1 or more; the server may allow fewer than are set here.
+
+    Attributes:
+        batch_size: as above.
+
+    Raises:
+        ConfigError: an argument is out of range, or the package for gRPC or REST is missing.
+    """
+
+    def __call__(self, pictures: Iterable[Picture] | np.ndarray) -> list[Prediction]:
+        """Returns one prediction a picture, in their order.
+
+        Args:
+            pictures: JPEG or PNG files by path or as bytes, arrays uint8 [H, W, 3] in [0, 255]
+                (sizes may differ), or one array uint8 [B, H, W, 3]. They are read as they are
+                needed. An EXIF orientation is not applied.
+
+        Raises:
+            DataError: a picture is missing, no picture, or none that the server can decode; the
+                message names it.
+            ServingError: the server cannot be asked, refuses, or gives no usable answer; its
+                subclasses in `tfac.errors` tell the causes apart.
+        """
+        return self._run(self._predictions(pictures))
+
+    def explain(self, pictures: Iterable[Picture] | np.ndarray) -> list[Explanation]:
+        """Returns one explanation a picture, in their order.
+
+        Args:
+            pictures: as `__call__` takes them.
+
+        Raises:
+            DataError: as `__call__`.
+            ServingError: as `__call__`, and where the model has nothing to explain.
+        """
+        return self._run(self._explanations(pictures))
+
+    def metadata(self) -> dict[str, Any]:
+        """Returns what the model's ``tfac.json`` says, such as attributes and thresholds.
+
+        Raises:
+            ServingError: as `__call__`.
+        """
+        return self._run(self._metadata(self._version))
+
+    def model_status(self) -> list[VersionStatus]:
+        """Returns the model's versions that the server knows, also those that do not answer.
+
+        Raises:
+            ServingError: as `__call__`; `UnknownModelError` where it knows none.
+        """
+        return self._transport.status()
+
+    def close(self) -> None:
+        """Closes the connections; `with` does so too."""
+        self._transport.close()
+
+    def __enter__(self) -> Self:
+        """Returns the client."""
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Closes the connections."""
+        self.close()
+
+    def _run(self, dialogue: Dialogue[T]) -> T:
+        try:
+            request = next(dialogue)
+            while True:
+                request = dialogue.send(self._transport.ask(request))
+        except StopIteration as end:
+            return end.value
+
+    def _open_transport(self):
+        if self._server.is_grpc:
+            from tfac.serving.client.grpc_transport import GrpcTransport as Transport
+        else:
+            from tfac.serving.client.rest_transport import RestTransport as Transport
+        return Transport(self._server)
+
+
+class AsyncClient(_BaseClient):
+    """`Client` for asyncio: the same arguments, methods and errors, to be awaited.
+
+    ::
+
+        async with AsyncClient("http://127.0.0.1:8501", model="dmm_cnn") as client:
+            predictions = await client(["face.jpg", "other.png"])
+
+    A client belongs to the event loop in which it is first used; any number of tasks may share it.
+    Pictures given by path are read in the loop.
+    """
+
+    async def __call__(self, pictures: Iterable[Picture] | np.ndarray) -> list[Prediction]:
+        """Returns one prediction a picture, as `Client.__call__`."""
+        return await self._run(self._predictions(pictures))
+
+    async def explain(self, pictures: Iterable[Picture] | np.ndarray) -> list[Explanation]:
+        """Returns one explanation a picture, as `Client.explain`."""
+        return await self._run(self._explanations(pictures))
+
+    async def metadata(self) -> dict[str, Any]:
+        """Returns what the model's ``tfac.json`` says, as `Client.metadata`."""
+        return await self._run(self._metadata(self._version))
+
+    async def model_status(self) -> list[VersionStatus]:
+        """Returns the model's versions, as `Client.model_status`."""
+        return await self._transport.status()
+
+    async def aclose(self) -> None:
+        """Closes the connections; `async with` does so too."""
+        await self._transport.close()
+
+    async def __aenter__(self) -> Self:
+        """Returns the client."""
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        """Closes the connections."""
+        await self.aclose()
+
+    async def _run(self, dialogue: Dialogue[T]) -> T:
+        try:
+            request = next(dialogue)
+            while True:
+                request = dialogue.send(await self._transport.ask(request))
+        except StopIteration as end:
+            return end.value
+
+    def _open_transport(self):
+        if self._server.is_grpc:
+            from tfac.serving.client.grpc_transport import AsyncGrpcTransport as Transport
+        else:
+            from tfac.serving.client.rest_transport import AsyncRestTransport as Transport
+        return Transport(self._server)
+
+
+def _batches(pictures: Iterable[Picture], size: int) -> Iterator[list[tuple[str, bytes]]]:
+    """Yields names and files of pictures that go in one request."""
+    if isinstance(pictures, str | os.PathLike | bytes):
+        raise DataError("expected a list of pictures. Received one picture: put it in a list")
+    batch, num_bytes = [], 0
+    for i, picture in enumerate(pictures):
+        name = str(picture) if isinstance(picture, str | os.PathLike) else f"picture {i}"
+        file = _encoded(picture, name)
+        if batch and (len(batch) == size or num_bytes + len(file) > MAX_REQUEST_BYTES):
+            yield batch
+            batch, num_bytes = [], 0
+        batch.append((name, file))
+        num_bytes += len(file)
+    if batch:
+        yield batch
+
+
+def _encoded(picture: Picture, name: str) -> bytes:
+    """Returns the file of a picture; an array becomes a PNG, which keeps every pixel."""
+    if isinstance(picture, bytes):
+        return picture
+    if not isinstance(picture, np.ndarray):
+        try:
+            return Path(picture).read_bytes()
+        except OSError as error:
+            raise DataError(f"{name}: cannot be read: {error.strerror}") from error
+    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[-1] != 3:
+        raise DataError(
+            f"{name}: expected uint8 [H, W, 3] in [0, 255]. "
+            f"Received: {picture.dtype} {list(picture.shape)}"
+        )
+    if 0 in picture.shape:
+        raise DataError(f"{name}: expected at least one pixel")
+    file = io.BytesIO()
+    Image.fromarray(picture).save(file, "png", compress_level=1)
+    return file.getvalue()
