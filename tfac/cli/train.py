@@ -17,6 +17,7 @@ from tfac.errors import ConfigError
 from tfac.experiments.protocols import PROTOCOLS
 from tfac.experiments.registry import get_config, require_data
 from tfac.experiments.variants import EXPERIMENTS
+from tfac.networks import networks_with
 from tfac.training.config import TrainConfig, describe_range, field_type
 
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "prepared data set, as tfac-prepare wrote it")
@@ -42,7 +43,9 @@ _PROTOCOL = flags.DEFINE_enum(
 def _define_option(field: dataclasses.Field) -> flags.FlagHolder:
     """Defines the flag of one field of `TrainConfig`; not given, it is None."""
     kind, _ = field_type(field)
-    limits = describe_range(field)
+    alone = ", ".join(networks_with(field.name))
+    limits = [describe_range(field), alone and f"{alone} alone"]
+    limits = "; ".join(part for part in limits if part)
     text = field.metadata["help"] + (f" ({limits})" if limits else "")
     if field.metadata["choices"]:
         return flags.DEFINE_enum(field.name, None, field.metadata["choices"], text)
