@@ -38,7 +38,7 @@ def api() -> str:
     parts = [
         "# Python interface\n",
         _WRITTEN,
-        "The public names with the first paragraph of their docstrings; `help(NAME)` has the rest.\n",
+        "The public names and the first paragraph of their docstrings; `help(NAME)` has more.\n",
     ]
     for package in PACKAGES:
         tree = _parse(package)
