@@ -1,1 +1,1 @@
-"""Data: builders that write TFRecords, the readers of other people's layouts, and tf.data input."""
+"""Data: the sources that are read, the records that are written of them, and tf.data input."""
