@@ -185,7 +185,7 @@ def test_files_of_the_repository_that_commands_name_exist():
                 assert there.exists() or new, f"{block.page.name}: {path}"
 
 
-def tests_of(module: str) -> str:
+def end_to_end_text(module: str) -> str:
     """Returns the text of the tests that run a program."""
     package, _, name = module.rpartition(".")
     if package != "tfac.cli":
@@ -202,7 +202,7 @@ def test_options_in_unmarked_blocks_are_used_by_an_end_to_end_test():
         found = module_of(words)
         if not found or block.marked:
             continue
-        text = tests_of(found[0])
+        text = end_to_end_text(found[0])
         for word in found[1]:
             option = re.match(r"--(?:no)?(\w+)", word)
             if option:
