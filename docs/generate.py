@@ -56,7 +56,8 @@ def options() -> str:
         _WRITTEN,
         "Every option of `tfac-train`, and of `tfac-experiment --option=NAME=VALUE`. A recipe "
         "(`--protocol`) sets some of\nthem; what it leaves alone has the default. `--NAME=VALUE` "
-        "overrides both, and `--noNAME` turns an option off.\n",
+        "overrides both, and `--noNAME` turns an option off.\n`tfac-train` without options trains "
+        "`two_crop_net` by the recipe `pretrained`.\n",
         "| option | default | range | meaning |\n|---|---|---|---|",
     ]
     for field in dataclasses.fields(TrainConfig):
@@ -67,8 +68,7 @@ def options() -> str:
     rows += [
         "\n## Recipes\n",
         "What each recipe sets to something else than the default, by network "
-        "(`tfac-train --protocol=RECIPE --model=NETWORK`).\n`tfac-train` alone is `pretrained` "
-        "with `two_crop_net`.",
+        "(`tfac-train --protocol=RECIPE --model=NETWORK`).",
     ]
     for protocol in PROTOCOLS:
         rows.append(f"\n### {protocol.name}\n\nIt is {protocol.about}.\n")
