@@ -20,15 +20,17 @@ sys.path.insert(0, str(ROOT))
 from tfac.errors import ConfigError  # noqa: E402
 from tfac.experiments.protocols import PROTOCOLS  # noqa: E402
 from tfac.experiments.registry import get_config  # noqa: E402
+from tfac.networks import NETWORKS, networks_with  # noqa: E402
 from tfac.training.config import TrainConfig, describe_range  # noqa: E402
 
-PACKAGES = ("tfac", "tfac.models", "tfac.layers", "tfac.losses", "tfac.serving")
+PACKAGES = tuple(
+    f"tfac.{name}" if name else "tfac"
+    for name in ("", "models", "layers", "losses", "data", "training", "serving")
+)
 # Not in a package's `__all__`, but what its public names give back.
-_ALSO = {"tfac": {"Prediction": "tfac.inference.predictor"}}
+_ALSO = {"tfac": {"Prediction": "tfac.inference.prediction"}}
 # Packages whose classes are shown with their methods; those of the others are Keras's.
 _WITH_METHODS = ("tfac", "tfac.serving")
-# One experiment of each network; what a recipe sets is shown for these.
-_NETWORKS = ("two_crop_net", "baseline", "dmm_cnn", "mgg_net", "lga_net", "mcnn_aux", "ps_mcnn")
 
 _WRITTEN = "<!-- Written by `python docs/generate.py`; change the sources, not this page. -->\n"
 
@@ -63,7 +65,8 @@ def options() -> str:
     for field in dataclasses.fields(TrainConfig):
         limits = field.metadata["choices"]
         limits = ", ".join(f"`{c}`" for c in limits) if limits else describe_range(field)
-        meaning = field.metadata["help"].replace("|", "\\|")
+        alone = ", ".join(networks_with(field.name))
+        meaning = field.metadata["help"].replace("|", "\\|") + (f"; {alone} alone" if alone else "")
         rows.append(f"| `{field.name}` | {_value(field.default)} | {limits} | {meaning} |")
     rows += [
         "\n## Recipes\n",
@@ -81,7 +84,7 @@ def options() -> str:
 
 
 def _recipes(protocol: str) -> Iterator[tuple[str, str]]:
-    for name in _NETWORKS:
+    for name in NETWORKS:  # what a recipe sets is shown for the experiment of its name
         # A recipe that fine-tunes needs the folder of another run; any name will do here.
         for given in ({}, {"initial_workdir": "RUN"}):
             try:
@@ -152,6 +155,8 @@ def _method(node: ast.stmt) -> Iterator[str]:
 
 def _find(module: str, name: str) -> tuple[ast.Module, ast.stmt] | None:
     """Returns where a name is defined, followed through imports; None for a package."""
+    if ROOT.joinpath(*module.split("."), name).is_dir():
+        return None
     tree = _parse(module)
     for node in tree.body:
         if getattr(node, "name", None) == name:
@@ -165,15 +170,6 @@ def _find(module: str, name: str) -> tuple[ast.Module, ast.stmt] | None:
             found = _find(node.module, name)
             if found:
                 return found
-    if _path(f"{module}.{name}").exists():
-        return None
-    # A package may import by other means; then the name is defined once below it.
-    below = sorted(_path(module).parent.rglob("*.py"))
-    for path in below:
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        for node in tree.body:
-            if getattr(node, "name", None) == name:
-                return tree, node
     raise ValueError(f"{module}: expected a definition of {name}, found none")
 
 
@@ -190,6 +186,9 @@ def _class_arguments(tree: ast.Module, node: ast.ClassDef) -> str:
             return _arguments(member, method=True)
     if any("dataclass" in ast.unparse(each) for each in node.decorator_list):
         fields = [member for member in node.body if isinstance(member, ast.AnnAssign)]
+        for field in fields:
+            if isinstance(field.value, ast.Call) and ast.unparse(field.value.func) == "_option":
+                field.value = field.value.args[0]  # its help is in docs/options.md
         return ", ".join(ast.unparse(field) for field in fields)
     for base in node.bases:
         for other in tree.body:

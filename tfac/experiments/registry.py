@@ -8,12 +8,20 @@ from tfac.errors import ConfigError
 from tfac.experiments.protocols import PROTOCOLS, Protocol
 from tfac.experiments.tables import TABLES
 from tfac.experiments.variants import DYNAMIC, EXPERIMENTS, Experiment
+from tfac.networks import NETWORKS
 from tfac.training.config import TrainConfig
 
 if TYPE_CHECKING:  # it imports TensorFlow, which --help does without
     from tfac.data.records.info import RecordsInfo
 
-_EXPERIMENTS = {experiment.name: experiment for experiment in EXPERIMENTS}
+# A network that no experiment goes by the name of is trained as the part networks are.
+_EXPERIMENTS = {
+    name: Experiment(
+        name, "part_networks", spec.title, {"model": name, "thresholds": "fixed"}, True
+    )
+    for name, spec in NETWORKS.items()
+}
+_EXPERIMENTS |= {experiment.name: experiment for experiment in EXPERIMENTS}
 _PROTOCOLS = {protocol.name: protocol for protocol in PROTOCOLS}
 _TABLES = {table.name: table for table in TABLES}
 
