@@ -13,10 +13,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from pipelines.artifacts import InferenceResult, Input, Model, ModelBlessing, Output
-from pipelines.beam import create_workers
-from pipelines.component import Parameters, component
-from pipelines.features import BEAM_RUNNER
+from pipelines.components.beam import create_workers
+from pipelines.components.features import BEAM_RUNNER
+from pipelines.engine.artifacts import InferenceResult, Input, Model, ModelBlessing, Output
+from pipelines.engine.component import Parameters, component
 from tfac.errors import ConfigError, DataError
 from tfac.files import whole_file
 from tfac.inference.photo_prediction import (

@@ -7,9 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines.artifacts import Examples, Input, Model, ModelBlessing, ModelEvaluation, Output
-from pipelines.component import component
-from pipelines.estimates import (
+from pipelines.components.estimates import (
     ALL,
     BASELINE,
     CANDIDATE,
@@ -21,7 +19,16 @@ from pipelines.estimates import (
     Estimate,
     Rates,
 )
-from pipelines.features import BEAM_RUNNER, SLICES, TEST
+from pipelines.components.features import BEAM_RUNNER, SLICES, TEST
+from pipelines.engine.artifacts import (
+    Examples,
+    Input,
+    Model,
+    ModelBlessing,
+    ModelEvaluation,
+    Output,
+)
+from pipelines.engine.component import component
 from tfac.errors import DataError
 from tfac.files import whole_file
 
@@ -90,7 +97,7 @@ def evaluator(
         ConfigError: the data set lacks an attribute that a model predicts.
         DataError: the data set or a model is broken, or the split has no pictures.
     """
-    from pipelines.slice_analysis import analyse
+    from pipelines.components.slice_analysis import analyse
     from tfac.data.preparing.beam import BeamWorkers
     from tfac.data.records.info import read_info
     from tfac.evaluation.report import summarise, write_report

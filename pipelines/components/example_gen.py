@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pipelines.artifacts import Examples, Output
-from pipelines.beam import create_workers
-from pipelines.component import Parameters, component
-from pipelines.features import BEAM_RUNNER
+from pipelines.components.beam import create_workers
+from pipelines.components.features import BEAM_RUNNER
+from pipelines.engine.artifacts import Examples, Output
+from pipelines.engine.component import Parameters, component
 from tfac.errors import ConfigError
 
 _DRAWN, _PREPARED = "synthetic_faces", "records"

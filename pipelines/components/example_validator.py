@@ -9,11 +9,11 @@ import numpy as np
 from scipy.spatial.distance import jensenshannon
 from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2
 
-from pipelines.artifacts import ExampleAnomalies, ExampleStatistics, Input, Output, Schema
-from pipelines.component import component
+from pipelines.components.features import REQUIRED_SPLITS, TRAIN, label_feature
 from pipelines.components.schema_gen import SCHEMA_FILE
 from pipelines.components.statistics_gen import read_statistics
-from pipelines.features import REQUIRED_SPLITS, TRAIN, label_feature
+from pipelines.engine.artifacts import ExampleAnomalies, ExampleStatistics, Input, Output, Schema
+from pipelines.engine.component import component
 from tfac.data_report.schema import find_anomalies, read_schema
 from tfac.data_report.summary import DataSetSummary, SplitSummary, frequency_difference
 from tfac.files import whole_file

@@ -11,16 +11,16 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines.artifacts import InfraBlessing, Input, Model, Output
-from pipelines.component import component
 from pipelines.components.evaluator import find_export
+from pipelines.engine.artifacts import InfraBlessing, Input, Model, Output
+from pipelines.engine.component import component
 
 BLESSED_FILE, NOT_BLESSED_FILE = "INFRA_BLESSED", "INFRA_NOT_BLESSED"
 
 _REQUESTS = Path("assets.extra", "tf_serving_warmup_requests")
 _TOLERANCE = 1e-4  # between the answers of the two
 _SERVING = re.compile(r"Serving \S+ version .* at grpc://(\S+) and")
-_CHILD = (sys.executable, "-m", "pipelines.child")
+_CHILD = (sys.executable, "-m", "pipelines.engine.child")
 
 
 class _Refused(Exception):
@@ -96,7 +96,7 @@ def _write_requests(export: Path, folder: Path) -> list:
 
 def _answer_alone(export: Path, folder: Path, timeout: float) -> list[dict[str, np.ndarray]]:
     """Returns the answers of a process that has TensorFlow alone."""
-    command = [*_CHILD, "pipelines.tensorflow_alone", str(export), str(folder)]
+    command = [*_CHILD, "pipelines.components.tensorflow_alone", str(export), str(folder)]
     with _process(command, folder / "log.txt") as process:
         try:
             status = process.wait(timeout)

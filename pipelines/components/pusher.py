@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipelines.artifacts import (
+from pipelines.components.evaluator import METRICS_FILE, find_export
+from pipelines.engine.artifacts import (
     Artifact,
     InfraBlessing,
     Input,
@@ -17,10 +18,9 @@ from pipelines.artifacts import (
     Output,
     PushedModel,
 )
-from pipelines.component import component
-from pipelines.components.evaluator import METRICS_FILE, find_export
-from pipelines.locks import Locks
-from pipelines.origin import read_origin, write_origin
+from pipelines.engine.component import component
+from pipelines.engine.locks import Locks
+from pipelines.engine.origin import read_origin, write_origin
 from tfac.errors import ConfigError, DataError, ServingError
 from tfac.files import whole_file
 

@@ -5,7 +5,9 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipelines.artifacts import (
+from pipelines.components.recipe import refuse_blocking, training_config
+from pipelines.components.tuner import read_hyperparameters
+from pipelines.engine.artifacts import (
     ExampleAnomalies,
     Examples,
     HyperParameters,
@@ -14,9 +16,7 @@ from pipelines.artifacts import (
     Output,
     TransformGraph,
 )
-from pipelines.component import Parameters, component
-from pipelines.components.tuner import read_hyperparameters
-from pipelines.recipe import refuse_blocking, training_config
+from pipelines.engine.component import Parameters, component
 
 WORKDIR, SAVED_MODEL = "workdir", "saved_model"
 

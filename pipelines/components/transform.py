@@ -2,9 +2,9 @@
 
 import json
 
-from pipelines.artifacts import Examples, Input, Output, TransformGraph
-from pipelines.component import component
-from pipelines.features import TRAIN
+from pipelines.components.features import TRAIN
+from pipelines.engine.artifacts import Examples, Input, Output, TransformGraph
+from pipelines.engine.component import component
 from tfac.errors import ConfigError
 from tfac.files import whole_file
 
@@ -37,7 +37,7 @@ def transform(
         ConfigError: an image size that cannot be used.
         DataError: a record cannot be read, or paths do not agree.
     """
-    from pipelines.transform_graph import check_paths, write_graph
+    from pipelines.components.transform_graph import check_paths, write_graph
     from tfac.data.records.info import read_info
 
     if len(image_size) != 2 or not all(isinstance(side, int) for side in image_size):

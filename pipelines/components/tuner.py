@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipelines.artifacts import (
+from pipelines.components.recipe import refuse_blocking, training_config
+from pipelines.engine.artifacts import (
     ExampleAnomalies,
     Examples,
     HyperParameters,
@@ -16,8 +17,7 @@ from pipelines.artifacts import (
     Output,
     TransformGraph,
 )
-from pipelines.component import component
-from pipelines.recipe import refuse_blocking, training_config
+from pipelines.engine.component import component
 from tfac.errors import ConfigError, DataError, TrainingError
 from tfac.files import whole_file
 

@@ -20,8 +20,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipelines.artifacts import Artifact, Examples, InferenceResult, Model
-from pipelines.graph import Node, Pipeline, Reference, Resolve
+from pipelines.engine.artifacts import Artifact, Examples, InferenceResult, Model
+from pipelines.engine.graph import Node, Pipeline, Reference, Resolve
 from pipelines.runners.kubeflow_step import encode_parameter, plain_type
 from tfac.errors import ConfigError
 from tfac.files import whole_file

@@ -13,8 +13,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pipelines.artifacts import ARTIFACT_TYPES, Artifact
-from pipelines.component import ComponentSpec, spec
+from pipelines.engine.artifacts import ARTIFACT_TYPES, Artifact
+from pipelines.engine.component import ComponentSpec, spec
 from tfac.errors import DataError
 from tfac.files import whole_file
 

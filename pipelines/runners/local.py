@@ -15,8 +15,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pipelines.artifacts import ARTIFACT_TYPES, Artifact, Origin
-from pipelines.caching import (
+from pipelines.engine.artifacts import ARTIFACT_TYPES, Artifact, Origin
+from pipelines.engine.caching import (
     Work,
     code_version,
     explain_cached,
@@ -24,11 +24,10 @@ from pipelines.caching import (
     is_as_recorded,
     read_contents,
 )
-from pipelines.graph import LATEST_PUSHED, Node, Pipeline, Reference
-from pipelines.locks import Locks
-from pipelines.resolution import resolve
-from pipelines.runners.step import call_in_process_of_its_own
-from pipelines.store import (
+from pipelines.engine.graph import LATEST_PUSHED, Node, Pipeline, Reference
+from pipelines.engine.locks import Locks
+from pipelines.engine.resolution import resolve
+from pipelines.engine.store import (
     COMPLETE,
     FAILED,
     KILLED,
@@ -38,6 +37,7 @@ from pipelines.store import (
     ExecutionRecord,
     MetadataStore,
 )
+from pipelines.runners.step import call_in_process_of_its_own
 from tfac import errors
 from tfac.training.interruption import Interrupted
 

@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pipelines.artifacts import ARTIFACT_TYPES, Artifact, Origin
+from pipelines.engine.artifacts import ARTIFACT_TYPES, Artifact, Origin
 from tfac import errors
 from tfac.files import whole_file
 

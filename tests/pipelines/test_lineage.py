@@ -5,9 +5,9 @@ pytest.importorskip("sqlalchemy")
 from PIL import Image
 from toy_pipeline import run_toys
 
+from pipelines.engine.origin import ORIGIN_FILE, read_origin
+from pipelines.engine.store import MetadataStore
 from pipelines.lineage import describe, draw, find_push, find_steps
-from pipelines.origin import ORIGIN_FILE, read_origin
-from pipelines.store import MetadataStore
 from tfac.errors import DataError
 
 

@@ -17,7 +17,7 @@ pytest.importorskip("keras_tuner")
 
 import pyarrow.parquet as pq
 
-from pipelines.store import MetadataStore
+from pipelines.engine.store import MetadataStore
 
 pytestmark = pytest.mark.slow
 

@@ -12,8 +12,8 @@ pytest.importorskip("sqlalchemy")
 from toy_pipeline import create_toy_pipeline
 
 from pipelines.configs import PipelineConfig
+from pipelines.engine.store import KILLED, MetadataStore
 from pipelines.run import run_locally
-from pipelines.store import KILLED, MetadataStore
 
 # The real pipeline's module is never imported: that would import all of its components.
 TOY_RUN = """

@@ -13,7 +13,7 @@ import sys
 import time
 from pathlib import Path
 
-from pipelines.artifacts import (
+from pipelines.engine.artifacts import (
     ExampleAnomalies,
     Examples,
     ExampleStatistics,
@@ -23,11 +23,11 @@ from pipelines.artifacts import (
     Output,
     PushedModel,
 )
-from pipelines.component import component
-from pipelines.graph import LATEST_PUSHED, LATEST_VALID, Node, Pipeline, Reference, Resolve
-from pipelines.origin import write_origin
+from pipelines.engine.component import component
+from pipelines.engine.graph import LATEST_PUSHED, LATEST_VALID, Node, Pipeline, Reference, Resolve
+from pipelines.engine.origin import write_origin
+from pipelines.engine.store import MetadataStore
 from pipelines.runners.local import LocalRunner
-from pipelines.store import MetadataStore
 from tfac.errors import DataError, TfacError
 
 DEFAULTS = {"source": "", "destination": "", "quality": 5, "margin": 0, "workers": 1, "pause": 0}

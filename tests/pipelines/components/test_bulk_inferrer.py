@@ -9,9 +9,9 @@ pytest.importorskip("apache_beam", reason="Apache Beam (tfac[beam]) is not insta
 
 import pyarrow.parquet as pq
 
-from pipelines.artifacts import InferenceResult, Model, ModelBlessing
-from pipelines.component import spec
 from pipelines.components.bulk_inferrer import bulk_inferrer
+from pipelines.engine.artifacts import InferenceResult, Model, ModelBlessing
+from pipelines.engine.component import spec
 from tfac.attributes import ATTRIBUTES
 from tfac.errors import ConfigError, DataError
 from tfac.inference.predictor import Predictor

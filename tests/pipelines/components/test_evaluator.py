@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from model_samples import model_of
 
-from pipelines.artifacts import Examples, Model, ModelBlessing, ModelEvaluation
+from pipelines.components.estimates import BASELINE, CANDIDATE, CHANGE, MEAN, Analysis, Estimate
 from pipelines.components.evaluator import Limits, evaluator, find_export, find_reasons
-from pipelines.estimates import BASELINE, CANDIDATE, CHANGE, MEAN, Analysis, Estimate
+from pipelines.engine.artifacts import Examples, Model, ModelBlessing, ModelEvaluation
 from tfac.errors import DataError
 
 LIMITS = Limits(

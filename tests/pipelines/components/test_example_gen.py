@@ -9,10 +9,10 @@ pytest.importorskip("apache_beam", reason="Apache Beam (tfac[beam]) is not insta
 
 from PIL import Image
 
-from pipelines.artifacts import Examples
-from pipelines.caching import read_contents
-from pipelines.component import spec
 from pipelines.components.example_gen import example_gen
+from pipelines.engine.artifacts import Examples
+from pipelines.engine.caching import read_contents
+from pipelines.engine.component import spec
 from tests.data.celeba_files import write_celeba
 from tfac.data.records.info import read_info
 from tfac.errors import ConfigError, DataError

@@ -5,9 +5,9 @@ import pytest
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import anomalies_pb2
 
-from pipelines.artifacts import ExampleAnomalies, Schema
 from pipelines.components.example_validator import example_validator
 from pipelines.components.schema_gen import schema_gen
+from pipelines.engine.artifacts import ExampleAnomalies, Schema
 from tests.pipelines.components.summary_samples import (
     NAMES,
     draw_labels,

@@ -8,11 +8,11 @@ from PIL import Image
 
 pytest.importorskip("apache_beam", reason="Apache Beam (tfac[beam]) is not installed")
 
-from pipelines.artifacts import ExampleAnomalies, Examples, ExampleStatistics, Schema
 from pipelines.components.example_gen import example_gen
 from pipelines.components.example_validator import example_validator
 from pipelines.components.schema_gen import schema_gen
 from pipelines.components.statistics_gen import statistics_gen
+from pipelines.engine.artifacts import ExampleAnomalies, Examples, ExampleStatistics, Schema
 from tests.pipelines.components.summary_samples import NAMES, draw_labels
 
 pytestmark = pytest.mark.slow  # Beam

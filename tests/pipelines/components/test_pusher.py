@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 from model_samples import model_of
 
-from pipelines.artifacts import (
+from pipelines.components import pusher as module
+from pipelines.components.pusher import find_problem, pusher
+from pipelines.engine.artifacts import (
     InfraBlessing,
     Model,
     ModelBlessing,
@@ -15,9 +17,7 @@ from pipelines.artifacts import (
     Origin,
     PushedModel,
 )
-from pipelines.components import pusher as module
-from pipelines.components.pusher import find_problem, pusher
-from pipelines.origin import read_origin
+from pipelines.engine.origin import read_origin
 from tfac.errors import ConfigError, DataError
 
 

@@ -6,8 +6,8 @@ pytest.importorskip("apache_beam", reason="Apache Beam (tfac[beam]) is not insta
 
 from tensorflow_metadata.proto.v0 import statistics_pb2
 
-from pipelines.artifacts import Examples, ExampleStatistics
 from pipelines.components.statistics_gen import read_statistics, statistics_gen
+from pipelines.engine.artifacts import Examples, ExampleStatistics
 from tfac.data.records.info import read_info
 from tfac.data_report.summarizing import summarize
 from tfac.errors import DataError

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from model_samples import TINY_OPTIONS, no_anomalies, tiny_graph
 
-from pipelines.artifacts import ExampleAnomalies, Examples, HyperParameters, Model
 from pipelines.components.trainer import initial_weights_fingerprint, trainer
+from pipelines.engine.artifacts import ExampleAnomalies, Examples, HyperParameters, Model
 from tfac.errors import ConfigError, DataError
 
 

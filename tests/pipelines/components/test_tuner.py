@@ -5,9 +5,9 @@ from model_samples import TINY_OPTIONS, no_anomalies, tiny_graph
 
 pytest.importorskip("keras_tuner")
 
-from pipelines.artifacts import Examples, HyperParameters
 from pipelines.components import tuner as module
 from pipelines.components.tuner import read_hyperparameters, tuner
+from pipelines.engine.artifacts import Examples, HyperParameters
 from tfac.errors import ConfigError, DataError, TrainingError
 
 

@@ -13,9 +13,16 @@ from kfp import components, local
 from kfp.local import config as local_config
 from toy_pipeline import create_toy_pipeline
 
-from pipelines.artifacts import Examples, InferenceResult, Input, Model, ModelBlessing, Output
-from pipelines.component import component
-from pipelines.graph import LATEST_PUSHED, Node, Pipeline, Reference, Resolve
+from pipelines.engine.artifacts import (
+    Examples,
+    InferenceResult,
+    Input,
+    Model,
+    ModelBlessing,
+    Output,
+)
+from pipelines.engine.component import component
+from pipelines.engine.graph import LATEST_PUSHED, Node, Pipeline, Reference, Resolve
 from pipelines.runners.kubeflow import (
     KubeflowOptions,
     Resources,
@@ -313,11 +320,11 @@ def test_artifact_of_another_type_is_refused(run_compiled, toy_values, capfd):
 @pytest.mark.slow
 def test_compiled_data_components_run_as_they_do_here(run_compiled, tmp_path):
     pytest.importorskip("apache_beam", reason="Apache Beam (tfac[beam]) is not installed")
-    from pipelines.artifacts import ExampleStatistics, Schema
-    from pipelines.caching import read_contents
     from pipelines.components.example_gen import example_gen
     from pipelines.components.schema_gen import schema_gen
     from pipelines.components.statistics_gen import statistics_gen
+    from pipelines.engine.artifacts import ExampleStatistics, Schema
+    from pipelines.engine.caching import read_contents
 
     faces = {"image_size": 32, "train_count": 6, "validation_count": 2, "test_count": 2}
     parameters = {"dataset": "synthetic_faces", "options": faces}

@@ -12,8 +12,8 @@ pytest.importorskip("sqlalchemy")
 
 from toy_pipeline import create_toy_pipeline, run_toys
 
+from pipelines.engine.store import FAILED, KILLED, MetadataStore
 from pipelines.runners.local import LocalRunner
-from pipelines.store import FAILED, KILLED, MetadataStore
 from tfac.errors import DataError
 
 TOYS = Path(__file__).resolve().parents[1] / "toy_pipeline.py"
@@ -111,7 +111,7 @@ def test_changed_source_is_read_again(root):
 
 def test_changed_code_runs_everything(root, monkeypatch):
     run_toys(root)
-    monkeypatch.setattr("pipelines.caching.code_version", lambda: "other")
+    monkeypatch.setattr("pipelines.engine.caching.code_version", lambda: "other")
     # What they write is the same, so the one that checks its outputs alone would have to be asked.
     assert run_toys(root) == DONE
     assert {each.reason for each in last_executions(root).values()} == {

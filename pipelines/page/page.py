@@ -6,10 +6,7 @@ from collections.abc import Iterator
 from html import escape
 from pathlib import Path
 
-from pipelines import page_sections
-from pipelines.graph_picture import COLOURS, Box, draw_graph
-from pipelines.page_parts import as_table, inline_svg
-from pipelines.store import (
+from pipelines.engine.store import (
     CACHED,
     COMPLETE,
     SKIPPED,
@@ -18,6 +15,9 @@ from pipelines.store import (
     MetadataStore,
     RunRecord,
 )
+from pipelines.page import sections
+from pipelines.page.graph_picture import COLOURS, Box, draw_graph
+from pipelines.page.parts import as_table, inline_svg
 from tfac.errors import DataError
 from tfac.files import whole_file
 
@@ -182,7 +182,7 @@ def _sections(
     """Yields what there is to show of each type of artifact."""
     for name, artifacts in outputs.items():
         for artifact in artifacts.values():
-            show = page_sections.SECTIONS.get(artifact.type)
+            show = sections.SECTIONS.get(artifact.type)
             if show:
                 try:
                     content = show(root / artifact.uri, artifact.properties, executions[name])

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-CHILD = [sys.executable, "-m", "pipelines.child"]
+ROOT = Path(__file__).resolve().parents[3]
+CHILD = [sys.executable, "-m", "pipelines.engine.child"]
 
 _PARENT = """
 import subprocess, sys, time
-command = [sys.executable, "-m", "pipelines.child", "http.server", "--bind=127.0.0.1", "0"]
+command = [sys.executable, "-m", "pipelines.engine.child", "http.server", "--bind=127.0.0.1", "0"]
 child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
 print(child.pid, flush=True)
 time.sleep(60)

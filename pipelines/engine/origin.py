@@ -4,7 +4,7 @@ import json
 import os
 from pathlib import Path
 
-from pipelines.artifacts import Model, Origin
+from pipelines.engine.artifacts import Model, Origin
 from tfac.errors import DataError
 from tfac.files import whole_file
 

@@ -90,7 +90,7 @@ class RunRecord:
         state: RUNNING, COMPLETE, FAILED or KILLED.
         config: what it was started with.
         nodes: its components in order, each with `name` and `inputs` (argument to what gives it).
-        code_version: see `pipelines.caching.code_version`.
+        code_version: see `pipelines.engine.caching.code_version`.
         started: seconds since 1970.
         ended: likewise; None while it runs and where it was killed.
         error: what went wrong.
@@ -116,9 +116,9 @@ class ExecutionRecord:
         run_id: the run's.
         component: the component's name.
         state: RUNNING, COMPLETE, CACHED, SKIPPED, FAILED or KILLED.
-        cache_key: see `pipelines.caching.cache_key`; None where it was skipped.
+        cache_key: see `pipelines.engine.caching.cache_key`; None where it was skipped.
         reason: why it was run, or was not.
-        code_version: see `pipelines.caching.code_version`.
+        code_version: see `pipelines.engine.caching.code_version`.
         parameters: all of them, by name.
         external: fingerprint of what it reads outside of the pipeline.
         cached_from: the execution whose outputs were taken.
@@ -148,12 +148,12 @@ class ArtifactRecord:
 
     Attributes:
         id: its number.
-        type: the name of its class in `pipelines.artifacts`.
+        type: the name of its class in `pipelines.engine.artifacts`.
         uri: the folder, relative to the pipeline's root.
         fingerprint: SHA-256 of its files and properties.
         num_files: files in it.
         num_bytes: and their size.
-        properties: see `pipelines.artifacts.Artifact`.
+        properties: see `pipelines.engine.artifacts.Artifact`.
     """
 
     id: int

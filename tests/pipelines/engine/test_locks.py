@@ -1,6 +1,6 @@
 import multiprocessing
 
-from pipelines.locks import Locks
+from pipelines.engine.locks import Locks
 
 
 def _hold(path, name, ready, done):

@@ -4,11 +4,11 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pipelines.artifacts import Artifact
-from pipelines.component import REQUIRED, ComponentSpec, spec
+from pipelines.engine.artifacts import Artifact
+from pipelines.engine.component import REQUIRED, ComponentSpec, spec
 from tfac.errors import ConfigError
 
-# What `Resolve.rule` may be; `pipelines.resolution` says what they mean.
+# What `Resolve.rule` may be; `pipelines.engine.resolution` says what they mean.
 LATEST_PUSHED, LATEST_VALID = "latest_pushed", "latest_valid"
 
 

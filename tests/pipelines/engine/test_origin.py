@@ -1,7 +1,7 @@
 import pytest
 
-from pipelines.artifacts import Model, Origin
-from pipelines.origin import ORIGIN_FILE, read_origin, write_origin
+from pipelines.engine.artifacts import Model, Origin
+from pipelines.engine.origin import ORIGIN_FILE, read_origin, write_origin
 
 
 @pytest.mark.parametrize("absolute", [True, False])

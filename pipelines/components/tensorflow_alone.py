@@ -1,7 +1,8 @@
 """A program that answers requests to a SavedModel with TensorFlow alone; see InfraValidator.
 
-``python -m pipelines.tensorflow_alone EXPORT FOLDER`` reads FOLDER/requests, a TFRecord file of
-tf.Example with the signature, the input's name and a TensorProto, and writes FOLDER/answer-N.npz.
+``python -m pipelines.components.tensorflow_alone EXPORT FOLDER`` reads FOLDER/requests, a TFRecord
+file of tf.Example with the signature, the input's name and a TensorProto, and writes
+FOLDER/answer-N.npz.
 """
 
 import sys

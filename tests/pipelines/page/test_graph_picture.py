@@ -1,6 +1,6 @@
 import pytest
 
-from pipelines.graph_picture import (
+from pipelines.page.graph_picture import (
     COLOURS,
     Box,
     _columns,

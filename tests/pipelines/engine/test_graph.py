@@ -1,8 +1,8 @@
 import pytest
 
-from pipelines.artifacts import Examples, ExampleStatistics, Input, Model, Output
-from pipelines.component import component
-from pipelines.graph import LATEST_PUSHED, LATEST_VALID, Node, Pipeline, Reference, Resolve
+from pipelines.engine.artifacts import Examples, ExampleStatistics, Input, Model, Output
+from pipelines.engine.component import component
+from pipelines.engine.graph import LATEST_PUSHED, LATEST_VALID, Node, Pipeline, Reference, Resolve
 from tfac.errors import ConfigError
 
 

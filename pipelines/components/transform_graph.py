@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import tensorflow as tf
 
-from pipelines.features import TRAIN
+from pipelines.components.features import TRAIN
 from tfac.data.records.augmentation import Augmentation
 from tfac.data.records.info import RecordsInfo
 from tfac.data.records.pipeline import (

@@ -5,9 +5,9 @@ import pytest
 
 pytest.importorskip("sqlalchemy")
 
-from pipelines import caching
-from pipelines.caching import Work, code_version, is_as_recorded, read_contents
-from pipelines.store import ArtifactRecord
+from pipelines.engine import caching
+from pipelines.engine.caching import Work, code_version, is_as_recorded, read_contents
+from pipelines.engine.store import ArtifactRecord
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ def test_code_version_follows_from_source_and_libraries(monkeypatch, tmp_path):
     shutil.copytree(os.path.dirname(pipelines.__file__), tmp_path / "pipelines")
     monkeypatch.setattr(pipelines, "__file__", str(tmp_path / "pipelines" / "__init__.py"))
     assert code_version.__wrapped__() == before  # wherever it lies
-    with (tmp_path / "pipelines" / "graph.py").open("a") as file:
+    with (tmp_path / "pipelines" / "engine" / "graph.py").open("a") as file:
         file.write("# changed\n")
     assert code_version.__wrapped__() != before
     monkeypatch.setattr(caching, "_LIBRARIES", ())

@@ -4,9 +4,9 @@ Whatever is chosen is other than what this run has itself: a second run, in whic
 cache, therefore finds the same again, and finds a model anew where another was pushed since.
 """
 
-from pipelines.artifacts import ExampleAnomalies, PushedModel
-from pipelines.graph import LATEST_PUSHED, LATEST_VALID, Resolve
-from pipelines.store import ArtifactRecord, MetadataStore
+from pipelines.engine.artifacts import ExampleAnomalies, PushedModel
+from pipelines.engine.graph import LATEST_PUSHED, LATEST_VALID, Resolve
+from pipelines.engine.store import ArtifactRecord, MetadataStore
 
 
 def resolve(

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from pipelines.page_evaluation import show_evaluation
-from pipelines.page_parts import as_table, inline_svg
-from pipelines.store import ExecutionRecord
+from pipelines.engine.store import ExecutionRecord
+from pipelines.page.evaluation import show_evaluation
+from pipelines.page.parts import as_table, inline_svg
 from tfac.errors import DataError
 
 _MOST_FACES = 12

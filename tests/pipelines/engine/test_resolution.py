@@ -2,10 +2,10 @@ import pytest
 
 pytest.importorskip("sqlalchemy")
 
-from pipelines.artifacts import ExampleStatistics, Model, Schema
-from pipelines.graph import LATEST_PUSHED, LATEST_VALID, Reference, Resolve
-from pipelines.resolution import resolve
-from pipelines.store import ArtifactRecord, MetadataStore
+from pipelines.engine.artifacts import ExampleStatistics, Model, Schema
+from pipelines.engine.graph import LATEST_PUSHED, LATEST_VALID, Reference, Resolve
+from pipelines.engine.resolution import resolve
+from pipelines.engine.store import ArtifactRecord, MetadataStore
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 import pytest
 
-from pipelines.artifacts import Artifact, Examples, ExampleStatistics, Input, Output, Schema
-from pipelines.component import REQUIRED, component, spec
+from pipelines.engine.artifacts import Artifact, Examples, ExampleStatistics, Input, Output, Schema
+from pipelines.engine.component import REQUIRED, component, spec
 
 
 @component(neutral=("workers",), resumable=True)

@@ -26,7 +26,7 @@ import typing
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pipelines.artifacts import Artifact
+from pipelines.engine.artifacts import Artifact
 
 REQUIRED = inspect.Parameter.empty
 Parameters = Mapping[str, Any]

@@ -19,7 +19,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from tensorflow_model_analysis.metrics import metric_types
 from tensorflow_model_analysis.proto import config_pb2
 
-from pipelines.estimates import (
+from pipelines.components.estimates import (
     BASELINE,
     CANDIDATE,
     CHANGE,

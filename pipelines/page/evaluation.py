@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from pipelines.page_parts import as_table, inline_svg
+from pipelines.page.parts import as_table, inline_svg
 
 _CANDIDATE, _BASELINE, _CHANGE = "candidate", "baseline", "change"
 _ALL, _MEAN = "", ""

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from pipelines.artifacts import ExampleAnomalies, TransformGraph
+from pipelines.engine.artifacts import ExampleAnomalies, TransformGraph
 from tfac.errors import ConfigError, DataError
 
 

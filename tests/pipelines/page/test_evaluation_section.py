@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from pipelines.page_evaluation import show_evaluation
+from pipelines.page.evaluation import show_evaluation
 
 RATES = ("accuracy", "balanced_accuracy", "true_positive_rate", "true_negative_rate")
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import pipelines
 import tfac
-from pipelines.component import ComponentSpec
-from pipelines.store import COMPLETE, FAILED, Artifacts, ExecutionRecord
+from pipelines.engine.component import ComponentSpec
+from pipelines.engine.store import COMPLETE, FAILED, Artifacts, ExecutionRecord
 
 # Libraries whose version changes what components write.
 _LIBRARIES = (

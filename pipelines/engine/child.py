@@ -1,4 +1,4 @@
-"""Runs a module in a process that ends with its parent: ``python -m pipelines.child MODULE ...``.
+"""Runs a module in a process that ends with its parent: ``-m pipelines.engine.child MODULE ...``.
 
 The parent holds the other end of this process's standard input. However the parent ends, nothing
 that it has started stays behind.

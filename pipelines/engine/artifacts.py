@@ -15,7 +15,7 @@ from typing import Annotated, Any, TypeVar
 
 @dataclasses.dataclass(frozen=True)
 class Origin:
-    """Where the records of an artifact are; see `pipelines.origin`.
+    """Where the records of an artifact are; see `pipelines.engine.origin`.
 
     Attributes:
         store: URL of the database, without its password.

@@ -8,10 +8,10 @@ pytest.importorskip("sqlalchemy")
 from PIL import Image
 from toy_pipeline import run_toys
 
-from pipelines.artifacts import ARTIFACT_TYPES
-from pipelines.page import write_page
-from pipelines.page_sections import SECTIONS
-from pipelines.store import ExecutionRecord, MetadataStore
+from pipelines.engine.artifacts import ARTIFACT_TYPES
+from pipelines.engine.store import ExecutionRecord, MetadataStore
+from pipelines.page.page import write_page
+from pipelines.page.sections import SECTIONS
 from tfac.errors import DataError
 
 

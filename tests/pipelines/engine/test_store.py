@@ -4,7 +4,7 @@ pytest.importorskip("sqlalchemy")
 
 import sqlalchemy as sa
 
-from pipelines.store import COMPLETE, FAILED, KILLED, RUNNING, MetadataStore
+from pipelines.engine.store import COMPLETE, FAILED, KILLED, RUNNING, MetadataStore
 from tfac.errors import ConfigError, DataError
 
 EXAMPLES = {
