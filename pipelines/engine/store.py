@@ -6,13 +6,14 @@ store is whole.
 """
 
 import contextlib
-import dataclasses
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy import orm
+from sqlalchemy.orm import Mapped, mapped_column
 
 from tfac.errors import ConfigError, DataError
 
@@ -21,148 +22,79 @@ RUNNING, COMPLETE, FAILED, KILLED = "running", "complete", "failed", "killed"
 CACHED, SKIPPED = "cached", "skipped"  # of executions alone
 
 _SQLITE_WAIT = 60  # seconds that a writer waits for another
-
-_METADATA = sa.MetaData()
-_RUNS = sa.Table(
-    "runs",
-    _METADATA,
-    sa.Column("id", sa.Integer, primary_key=True),
-    sa.Column("pipeline", sa.String(255), nullable=False, index=True),
-    sa.Column("state", sa.String(16), nullable=False),
-    sa.Column("config", sa.JSON, nullable=False),
-    sa.Column("nodes", sa.JSON, nullable=False),
-    sa.Column("code_version", sa.String(64), nullable=False),
-    sa.Column("started", sa.Float, nullable=False),
-    sa.Column("ended", sa.Float),
-    sa.Column("error", sa.Text),
-    sqlite_autoincrement=True,
-)
-_EXECUTIONS = sa.Table(
-    "executions",
-    _METADATA,
-    sa.Column("id", sa.Integer, primary_key=True),
-    sa.Column("run_id", sa.ForeignKey("runs.id"), nullable=False, index=True),
-    sa.Column("component", sa.String(255), nullable=False),
-    sa.Column("state", sa.String(16), nullable=False),
-    sa.Column("cache_key", sa.String(64), index=True),
-    sa.Column("reason", sa.Text, nullable=False),
-    sa.Column("code_version", sa.String(64)),
-    sa.Column("parameters", sa.JSON, nullable=False),
-    sa.Column("external", sa.Text),
-    sa.Column("cached_from", sa.ForeignKey("executions.id")),
-    sa.Column("started", sa.Float, nullable=False),
-    sa.Column("ended", sa.Float),
-    sa.Column("error", sa.Text),
-    sqlite_autoincrement=True,
-)
-_ARTIFACTS = sa.Table(
-    "artifacts",
-    _METADATA,
-    sa.Column("id", sa.Integer, primary_key=True),
-    sa.Column("type", sa.String(64), nullable=False, index=True),
-    sa.Column("uri", sa.Text, nullable=False),
-    sa.Column("fingerprint", sa.String(64), nullable=False, index=True),
-    sa.Column("num_files", sa.Integer, nullable=False),
-    sa.Column("num_bytes", sa.BigInteger, nullable=False),
-    sa.Column("properties", sa.JSON, nullable=False),
-    sqlite_autoincrement=True,
-)
-_EVENTS = sa.Table(
-    "events",
-    _METADATA,
-    sa.Column("id", sa.Integer, primary_key=True),
-    sa.Column("execution_id", sa.ForeignKey("executions.id"), nullable=False, index=True),
-    sa.Column("artifact_id", sa.ForeignKey("artifacts.id"), nullable=False, index=True),
-    sa.Column("direction", sa.String(8), nullable=False),
-    sa.Column("name", sa.String(255), nullable=False),
-    sqlite_autoincrement=True,
-)
 _INPUT, _OUTPUT = "input", "output"
 
 
-@dataclasses.dataclass(frozen=True)
-class RunRecord:
-    """A run of a pipeline.
+class _Record(orm.MappedAsDataclass, orm.DeclarativeBase, kw_only=True):
+    """A row of a table. It is read whole, and no longer tied to the database then."""
 
-    Attributes:
-        id: its number.
-        pipeline: the pipeline's name.
-        state: RUNNING, COMPLETE, FAILED or KILLED.
-        config: what it was started with.
-        nodes: its components in order, each with `name` and `inputs` (argument to what gives it).
-        code_version: see `pipelines.engine.caching.code_version`.
-        started: seconds since 1970.
-        ended: likewise; None while it runs and where it was killed.
-        error: what went wrong.
-    """
-
-    id: int
-    pipeline: str
-    state: str
-    config: dict[str, Any]
-    nodes: list[dict[str, Any]]
-    code_version: str
-    started: float
-    ended: float | None
-    error: str | None
+    __table_args__ = {"sqlite_autoincrement": True}
+    type_annotation_map = {
+        **{str: sa.Text, float: sa.Float},
+        **{dict[str, Any]: sa.JSON, list[dict[str, Any]]: sa.JSON},
+    }
 
 
-@dataclasses.dataclass(frozen=True)
-class ExecutionRecord:
-    """A component in a run: executed, or taken from the cache, or skipped.
+class RunRecord(_Record):
+    """A run of a pipeline."""
 
-    Attributes:
-        id: its number.
-        run_id: the run's.
-        component: the component's name.
-        state: RUNNING, COMPLETE, CACHED, SKIPPED, FAILED or KILLED.
-        cache_key: see `pipelines.engine.caching.cache_key`; None where it was skipped.
-        reason: why it was run, or was not.
-        code_version: see `pipelines.engine.caching.code_version`.
-        parameters: all of them, by name.
-        external: fingerprint of what it reads outside of the pipeline.
-        cached_from: the execution whose outputs were taken.
-        started: seconds since 1970.
-        ended: likewise.
-        error: what went wrong.
-    """
+    __tablename__ = "runs"
 
-    id: int
-    run_id: int
-    component: str
-    state: str
-    cache_key: str | None
-    reason: str
-    code_version: str | None
-    parameters: dict[str, Any]
-    external: str | None
-    cached_from: int | None
-    started: float
-    ended: float | None
-    error: str | None
+    id: Mapped[int] = mapped_column(primary_key=True, default=None)
+    pipeline: Mapped[str] = mapped_column(sa.String(255), index=True)
+    state: Mapped[str] = mapped_column(sa.String(16))  # RUNNING, COMPLETE, FAILED or KILLED
+    config: Mapped[dict[str, Any]]  # what it was started with
+    nodes: Mapped[list[dict[str, Any]]]  # see `pipelines.engine.graph.Pipeline.describe`
+    code_version: Mapped[str] = mapped_column(sa.String(64))
+    started: Mapped[float]  # seconds since 1970
+    ended: Mapped[float | None] = mapped_column(default=None)  # None where it was killed, too
+    error: Mapped[str | None] = mapped_column(default=None)
 
 
-@dataclasses.dataclass(frozen=True)
-class ArtifactRecord:
-    """A folder that a component has written.
+class ExecutionRecord(_Record):
+    """A component in a run: executed, or taken from the cache, or skipped."""
 
-    Attributes:
-        id: its number.
-        type: the name of its class in `pipelines.engine.artifacts`.
-        uri: the folder, relative to the pipeline's root.
-        fingerprint: SHA-256 of its files and properties.
-        num_files: files in it.
-        num_bytes: and their size.
-        properties: see `pipelines.engine.artifacts.Artifact`.
-    """
+    __tablename__ = "executions"
 
-    id: int
-    type: str
-    uri: str
-    fingerprint: str
-    num_files: int
-    num_bytes: int
-    properties: dict[str, Any]
+    id: Mapped[int] = mapped_column(primary_key=True, default=None)
+    run_id: Mapped[int] = mapped_column(sa.ForeignKey("runs.id"), index=True)
+    component: Mapped[str] = mapped_column(sa.String(255))
+    state: Mapped[str] = mapped_column(sa.String(16))
+    cache_key: Mapped[str | None] = mapped_column(sa.String(64), index=True, default=None)
+    reason: Mapped[str]  # why it was run, or was not
+    code_version: Mapped[str | None] = mapped_column(sa.String(64), default=None)
+    parameters: Mapped[dict[str, Any]]  # all of them
+    external: Mapped[str | None] = mapped_column(default=None)  # see `component`
+    cached_from: Mapped[int | None] = mapped_column(sa.ForeignKey("executions.id"), default=None)
+    started: Mapped[float]
+    ended: Mapped[float | None] = mapped_column(default=None)
+    error: Mapped[str | None] = mapped_column(default=None)
+
+
+class ArtifactRecord(_Record):
+    """A folder that a component has written."""
+
+    __tablename__ = "artifacts"
+
+    id: Mapped[int] = mapped_column(primary_key=True, default=None)
+    type: Mapped[str] = mapped_column(sa.String(64), index=True)  # a class of engine.artifacts
+    uri: Mapped[str]  # relative to the pipeline's root
+    fingerprint: Mapped[str] = mapped_column(sa.String(64), index=True)  # of files and properties
+    num_files: Mapped[int]
+    num_bytes: Mapped[int] = mapped_column(sa.BigInteger)
+    properties: Mapped[dict[str, Any]]
+
+
+class _Event(_Record):
+    """That an execution read or wrote an artifact, and as what."""
+
+    __tablename__ = "events"
+
+    id: Mapped[int] = mapped_column(primary_key=True, default=None)
+    execution_id: Mapped[int] = mapped_column(sa.ForeignKey("executions.id"), index=True)
+    artifact_id: Mapped[int] = mapped_column(sa.ForeignKey("artifacts.id"), index=True)
+    direction: Mapped[str] = mapped_column(sa.String(8))
+    name: Mapped[str] = mapped_column(sa.String(255))
 
 
 Artifacts = dict[str, ArtifactRecord]
@@ -187,8 +119,8 @@ class MetadataStore:
         except (sa.exc.ArgumentError, ImportError) as error:
             raise ConfigError(f"metadata_url: expected a database's URL. {error}") from error
         self.url = self._url.render_as_string(hide_password=True)
-        with self._transaction() as connection:
-            _METADATA.create_all(connection)
+        with self._transaction() as session:
+            _Record.metadata.create_all(session.connection())
 
     def close(self) -> None:
         """Closes the connections."""
@@ -204,8 +136,7 @@ class MetadataStore:
 
     def begin_run(self, pipeline: str, config: Any, nodes: list, code_version: str) -> int:
         """Records a run that begins; returns its number."""
-        return self._insert(
-            _RUNS,
+        run = RunRecord(
             pipeline=pipeline,
             state=RUNNING,
             config=config,
@@ -213,32 +144,27 @@ class MetadataStore:
             code_version=code_version,
             started=time.time(),
         )
+        with self._transaction() as session:
+            session.add(run)
+        return run.id
 
     def end_run(self, run_id: int, state: str, error: str | None = None) -> None:
         """Records how a run ended."""
-        ended = None if state == KILLED else time.time()
-        self._update(_RUNS, run_id, state=state, error=error, ended=ended)
+        self._end(RunRecord, run_id, state, error)
 
     def begin_execution(
-        self,
-        run_id: int,
-        component: str,
-        *,
-        cache_key: str,
-        reason: str,
-        code_version: str,
-        parameters: Mapping[str, Any],
-        external: str | None,
-        inputs: Mapping[str, ArtifactRecord],
+        self, run_id: int, component: str, *, inputs: Mapping[str, ArtifactRecord], **fields: Any
     ) -> int:
-        """Records an execution that begins; returns its number."""
-        values = {"cache_key": cache_key, "code_version": code_version, "external": external}
-        with self._transaction() as connection:
-            execution_id = _insert_execution(
-                connection, run_id, component, RUNNING, reason, parameters, values
-            )
-            _insert_events(connection, execution_id, inputs, _INPUT)
-        return execution_id
+        """Records an execution that begins; returns its number.
+
+        Args:
+            run_id: the run.
+            component: the component's name.
+            inputs: what it reads, by name.
+            **fields: what else `ExecutionRecord` has: `cache_key`, `reason`, `code_version`,
+                `parameters` and `external`.
+        """
+        return self._add({_INPUT: inputs}, RUNNING, run_id=run_id, component=component, **fields)
 
     def complete_execution(
         self, execution_id: int, outputs: Mapping[str, Mapping[str, Any]]
@@ -249,102 +175,79 @@ class MetadataStore:
             execution_id: the execution.
             outputs: the fields of `ArtifactRecord` but its id, by name.
         """
-        with self._transaction() as connection:
-            for name, fields in outputs.items():
-                artifact_id = connection.execute(
-                    sa.insert(_ARTIFACTS).values(**fields)
-                ).inserted_primary_key[0]
-                connection.execute(
-                    sa.insert(_EVENTS).values(
-                        execution_id=execution_id,
-                        artifact_id=artifact_id,
-                        direction=_OUTPUT,
-                        name=name,
-                    )
-                )
-            connection.execute(
-                sa.update(_EXECUTIONS)
-                .where(_EXECUTIONS.c.id == execution_id)
-                .values(state=COMPLETE, ended=time.time())
-            )
+        artifacts = {name: ArtifactRecord(**fields) for name, fields in outputs.items()}
+        with self._transaction() as session:
+            session.add_all(artifacts.values())
+            session.flush()
+            session.add_all(_events(execution_id, artifacts, _OUTPUT))
+            execution = session.get_one(ExecutionRecord, execution_id)
+            execution.state, execution.ended = COMPLETE, time.time()
 
     def fail_execution(self, execution_id: int, state: str, error: str | None = None) -> None:
         """Records that an execution FAILED or was KILLED."""
-        ended = None if state == KILLED else time.time()
-        self._update(_EXECUTIONS, execution_id, state=state, error=error, ended=ended)
+        self._end(ExecutionRecord, execution_id, state, error)
 
     def record_cached(self, run_id: int, earlier: ExecutionRecord, reason: str) -> int:
         """Records that a run takes the inputs and outputs of an earlier execution; its number."""
-        values = {
-            "cache_key": earlier.cache_key,
-            "code_version": earlier.code_version,
-            "external": earlier.external,
-            "cached_from": earlier.id,
-        }
-        with self._transaction() as connection:
-            execution_id = _insert_execution(
-                connection, run_id, earlier.component, CACHED, reason, earlier.parameters, values
-            )
-            events = sa.select(
-                sa.literal(execution_id), _EVENTS.c.artifact_id, _EVENTS.c.direction, _EVENTS.c.name
-            ).where(_EVENTS.c.execution_id == earlier.id)
-            columns = ["execution_id", "artifact_id", "direction", "name"]
-            connection.execute(sa.insert(_EVENTS).from_select(columns, events))
-        return execution_id
+        return self._add(
+            {_INPUT: self.inputs(earlier.id), _OUTPUT: self.outputs(earlier.id)},
+            CACHED,
+            run_id=run_id,
+            component=earlier.component,
+            cache_key=earlier.cache_key,
+            reason=reason,
+            code_version=earlier.code_version,
+            parameters=earlier.parameters,
+            external=earlier.external,
+            cached_from=earlier.id,
+        )
 
     def record_skipped(
         self,
         run_id: int,
         component: str,
         reason: str,
-        parameters: Mapping[str, Any],
+        parameters: dict[str, Any],
         inputs: Mapping[str, ArtifactRecord],
     ) -> int:
         """Records that a run leaves a component out, and why; returns its number."""
-        with self._transaction() as connection:
-            execution_id = _insert_execution(
-                connection, run_id, component, SKIPPED, reason, parameters, {}
-            )
-            _insert_events(connection, execution_id, inputs, _INPUT)
-        return execution_id
+        fields = {"component": component, "reason": reason, "parameters": parameters}
+        return self._add({_INPUT: inputs}, SKIPPED, run_id=run_id, **fields)
 
     def run(self, run_id: int) -> RunRecord | None:
         """Returns a run."""
-        rows = self._select(sa.select(_RUNS).where(_RUNS.c.id == run_id))
-        return RunRecord(**rows[0]) if rows else None
+        with self._transaction() as session:
+            return session.get(RunRecord, run_id)
 
     def runs(self, pipeline: str | None = None, state: str | None = None) -> list[RunRecord]:
         """Returns the runs (of one pipeline, in one state), the oldest first."""
-        query = sa.select(_RUNS).order_by(_RUNS.c.id)
-        if pipeline is not None:
-            query = query.where(_RUNS.c.pipeline == pipeline)
-        if state is not None:
-            query = query.where(_RUNS.c.state == state)
-        return [RunRecord(**row) for row in self._select(query)]
+        wanted = {"pipeline": pipeline, "state": state}
+        wanted = {name: value for name, value in wanted.items() if value is not None}
+        return self._select(sa.select(RunRecord).filter_by(**wanted).order_by(RunRecord.id))
 
     def execution(self, execution_id: int) -> ExecutionRecord | None:
         """Returns an execution."""
-        found = self._executions(_EXECUTIONS.c.id == execution_id)
-        return found[0] if found else None
+        with self._transaction() as session:
+            return session.get(ExecutionRecord, execution_id)
 
     def executions(self, run_id: int) -> list[ExecutionRecord]:
         """Returns the executions of a run, in order."""
-        return self._executions(_EXECUTIONS.c.run_id == run_id)
+        return self._executions(ExecutionRecord.run_id == run_id)
 
     def complete_executions(self, pipeline: str, cache_key: str) -> list[ExecutionRecord]:
         """Returns the executions that did this very work, the newest first."""
         return self._executions(
-            _RUNS.c.pipeline == pipeline,
-            _EXECUTIONS.c.cache_key == cache_key,
-            _EXECUTIONS.c.state == COMPLETE,
+            RunRecord.pipeline == pipeline,
+            ExecutionRecord.cache_key == cache_key,
+            ExecutionRecord.state == COMPLETE,
         )[::-1]
 
     def last_execution(self, pipeline: str, component: str) -> ExecutionRecord | None:
         """Returns a component's newest execution that has begun and ended, in any way."""
         found = self._executions(
-            _RUNS.c.pipeline == pipeline,
-            _EXECUTIONS.c.component == component,
-            _EXECUTIONS.c.state.in_((COMPLETE, CACHED, FAILED, KILLED)),
+            RunRecord.pipeline == pipeline,
+            ExecutionRecord.component == component,
+            ExecutionRecord.state.in_((COMPLETE, CACHED, FAILED, KILLED)),
         )
         return found[-1] if found else None
 
@@ -359,79 +262,95 @@ class MetadataStore:
     def producer(self, artifact_id: int) -> tuple[ExecutionRecord, str]:
         """Returns the execution that wrote an artifact, and the output's name."""
         query = (
-            sa.select(_EVENTS.c.execution_id, _EVENTS.c.name)
-            .join(_EXECUTIONS, _EXECUTIONS.c.id == _EVENTS.c.execution_id)
+            sa.select(ExecutionRecord, _Event.name)
+            .join(_Event)
             .where(
-                _EVENTS.c.artifact_id == artifact_id,
-                _EVENTS.c.direction == _OUTPUT,
-                _EXECUTIONS.c.state == COMPLETE,
+                _Event.artifact_id == artifact_id,
+                _Event.direction == _OUTPUT,
+                ExecutionRecord.state == COMPLETE,
             )
         )
-        row = self._select(query)[0]
-        return self.execution(row["execution_id"]), row["name"]
+        with self._transaction() as session:
+            return tuple(session.execute(query).first())
 
     def readers(self, artifact_id: int) -> list[ExecutionRecord]:
         """Returns the complete executions that read an artifact, the oldest first."""
-        reading = sa.select(_EVENTS.c.execution_id).where(
-            _EVENTS.c.artifact_id == artifact_id, _EVENTS.c.direction == _INPUT
+        reading = sa.select(_Event.execution_id).where(
+            _Event.artifact_id == artifact_id, _Event.direction == _INPUT
         )
-        return self._executions(_EXECUTIONS.c.id.in_(reading), _EXECUTIONS.c.state == COMPLETE)
+        return self._executions(ExecutionRecord.id.in_(reading), ExecutionRecord.state == COMPLETE)
 
     def artifacts(self, pipeline: str, artifact_type: str) -> list[ArtifactRecord]:
         """Returns the artifacts of a type that a pipeline has written, the newest first."""
         query = (
-            sa.select(_ARTIFACTS)
-            .join(_EVENTS, _EVENTS.c.artifact_id == _ARTIFACTS.c.id)
-            .join(_EXECUTIONS, _EXECUTIONS.c.id == _EVENTS.c.execution_id)
-            .join(_RUNS, _RUNS.c.id == _EXECUTIONS.c.run_id)
+            sa.select(ArtifactRecord)
+            .join(_Event)
+            .join(ExecutionRecord)
+            .join(RunRecord)
             .where(
-                _RUNS.c.pipeline == pipeline,
-                _ARTIFACTS.c.type == artifact_type,
-                _EVENTS.c.direction == _OUTPUT,
-                _EXECUTIONS.c.state == COMPLETE,
+                RunRecord.pipeline == pipeline,
+                ArtifactRecord.type == artifact_type,
+                _Event.direction == _OUTPUT,
+                ExecutionRecord.state == COMPLETE,
             )
-            .order_by(_ARTIFACTS.c.id.desc())
+            .order_by(ArtifactRecord.id.desc())
         )
-        return [ArtifactRecord(**row) for row in self._select(query)]
+        return self._select(query)
 
     def _artifacts_of(self, execution_id: int, direction: str) -> Artifacts:
         query = (
-            sa.select(_EVENTS.c.name.label("event_name"), _ARTIFACTS)
-            .join(_EVENTS, _EVENTS.c.artifact_id == _ARTIFACTS.c.id)
-            .where(_EVENTS.c.execution_id == execution_id, _EVENTS.c.direction == direction)
-            .order_by(_EVENTS.c.id)
+            sa.select(_Event.name, ArtifactRecord)
+            .join(ArtifactRecord)
+            .where(_Event.execution_id == execution_id, _Event.direction == direction)
+            .order_by(_Event.id)
         )
-        rows = self._select(query)
-        return {row.pop("event_name"): ArtifactRecord(**row) for row in rows}
+        with self._transaction() as session:
+            return dict(session.execute(query).all())
 
     def _executions(self, *conditions) -> list[ExecutionRecord]:
-        query = (
-            sa.select(_EXECUTIONS)
-            .join(_RUNS, _RUNS.c.id == _EXECUTIONS.c.run_id)
-            .where(*conditions)
-            .order_by(_EXECUTIONS.c.id)
-        )
-        return [ExecutionRecord(**row) for row in self._select(query)]
+        query = sa.select(ExecutionRecord).join(RunRecord).where(*conditions)
+        return self._select(query.order_by(ExecutionRecord.id))
 
-    def _select(self, query) -> list[dict[str, Any]]:
-        with self._transaction() as connection:
-            return [dict(row) for row in connection.execute(query).mappings()]
+    def _select(self, query) -> list:
+        with self._transaction() as session:
+            return list(session.scalars(query))
 
-    def _insert(self, table: sa.Table, **values) -> int:
-        with self._transaction() as connection:
-            return connection.execute(sa.insert(table).values(**values)).inserted_primary_key[0]
+    def _add(
+        self, artifacts: Mapping[str, Mapping[str, ArtifactRecord]], state: str, **fields: Any
+    ) -> int:
+        """Records an execution with its artifacts, by direction and name; returns its number."""
+        now = time.time()
+        ended = None if state == RUNNING else now
+        execution = ExecutionRecord(state=state, started=now, ended=ended, **fields)
+        with self._transaction() as session:
+            session.add(execution)
+            session.flush()
+            for direction, named in artifacts.items():
+                session.add_all(_events(execution.id, named, direction))
+        return execution.id
 
-    def _update(self, table: sa.Table, row_id: int, **values) -> None:
-        with self._transaction() as connection:
-            connection.execute(sa.update(table).where(table.c.id == row_id).values(**values))
+    def _end(self, kind: type[_Record], number: int, state: str, error: str | None) -> None:
+        with self._transaction() as session:
+            record = session.get_one(kind, number)
+            record.state, record.error = state, error
+            record.ended = None if state == KILLED else time.time()
 
     @contextlib.contextmanager
-    def _transaction(self) -> Iterator[sa.Connection]:
+    def _transaction(self) -> Iterator[orm.Session]:
         try:
-            with self._engine.begin() as connection:
-                yield connection
-        except (sa.exc.OperationalError, sa.exc.DatabaseError) as error:
+            with orm.Session(self._engine, expire_on_commit=False) as session, session.begin():
+                yield session
+        except sa.exc.DatabaseError as error:
             raise DataError(f"{self.url}: the pipeline's records: {error.orig}") from error
+
+
+def _events(
+    execution_id: int, artifacts: Mapping[str, ArtifactRecord], direction: str
+) -> list[_Event]:
+    return [
+        _Event(execution_id=execution_id, artifact_id=each.id, direction=direction, name=name)
+        for name, each in artifacts.items()
+    ]
 
 
 def _create_engine(url: sa.URL) -> sa.Engine:
@@ -453,43 +372,3 @@ def _create_engine(url: sa.URL) -> sa.Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     return engine
-
-
-def _insert_execution(
-    connection: sa.Connection,
-    run_id: int,
-    component: str,
-    state: str,
-    reason: str,
-    parameters: Mapping[str, Any],
-    values: Mapping[str, Any],
-) -> int:
-    now = time.time()
-    statement = sa.insert(_EXECUTIONS).values(
-        run_id=run_id,
-        component=component,
-        state=state,
-        reason=reason,
-        parameters=dict(parameters),
-        started=now,
-        ended=None if state == RUNNING else now,
-        **values,
-    )
-    return connection.execute(statement).inserted_primary_key[0]
-
-
-def _insert_events(
-    connection: sa.Connection,
-    execution_id: int,
-    artifacts: Mapping[str, ArtifactRecord],
-    direction: str,
-) -> None:
-    for name, artifact in artifacts.items():
-        connection.execute(
-            sa.insert(_EVENTS).values(
-                execution_id=execution_id,
-                artifact_id=artifact.id,
-                direction=direction,
-                name=name,
-            )
-        )

@@ -19,7 +19,9 @@ def folder(tmp_path):
 
 
 def artifact(fingerprint="f") -> ArtifactRecord:
-    return ArtifactRecord(1, "Examples", "ExampleGen/1/examples", fingerprint, 1, 1, {})
+    return ArtifactRecord(
+        type="Examples", uri="", fingerprint=fingerprint, num_files=1, num_bytes=1, properties={}
+    )
 
 
 def work(**changes) -> Work:

@@ -22,7 +22,12 @@ def page_of_last_run(root) -> str:
 
 def execution(**parameters) -> ExecutionRecord:
     return ExecutionRecord(
-        1, 1, "BulkInferrer", "complete", None, "", None, parameters, None, None, 0.0, 1.0, None
+        run_id=1,
+        component="BulkInferrer",
+        state="complete",
+        reason="",
+        parameters=parameters,
+        started=0.0,
     )
 
 
