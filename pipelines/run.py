@@ -86,17 +86,15 @@ def run_locally(config: PipelineConfig, *, isolate: bool = False) -> None:
 
     pipeline = create_pipeline(config)
     signal.signal(signal.SIGTERM, _exit)  # so that components can clear up
-    with (
-        MetadataStore(config.store_url) as store,
-        LocalRunner(
+    with MetadataStore(config.store_url) as store:
+        runner = LocalRunner(
             root,
             store,
             isolate=isolate,
             report=report,
             on_end=lambda run_id: pages.append(write_page(store, root, run_id)),
             warm_up=import_tensorflow_quietly,
-        ) as runner,
-    ):
+        )
         try:
             result = runner.run(pipeline, config.to_dict())
         except Interrupted as error:

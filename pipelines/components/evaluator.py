@@ -1,12 +1,12 @@
 """Evaluator: how good a model is, for whom, and whether it may go into service."""
 
 import dataclasses
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from pipelines.components.beam import create_workers
 from pipelines.components.estimates import (
     ALL,
     BASELINE,
@@ -29,8 +29,8 @@ from pipelines.engine.artifacts import (
     Output,
 )
 from pipelines.engine.component import component
+from pipelines.engine.json_files import write_json
 from tfac.errors import DataError
-from tfac.files import whole_file
 
 METRICS_FILE, VALIDATION_FILE, TFMA_FOLDER = "metrics.json", "validation.json", "tfma"
 BLESSED_FILE, NOT_BLESSED_FILE = "BLESSED", "NOT_BLESSED"
@@ -98,7 +98,6 @@ def evaluator(
         DataError: the data set or a model is broken, or the split has no pictures.
     """
     from pipelines.components.slice_analysis import analyse
-    from tfac.data.preparing.beam import BeamWorkers
     from tfac.data.records.info import read_info
     from tfac.evaluation.report import summarise, write_report
 
@@ -128,7 +127,7 @@ def evaluator(
         np.where(scores.label_mask > 0.5, scores.labels > 0.5, UNKNOWN),
         answers,
         slicings,
-        BeamWorkers(beam_runner, tuple(beam_options or ())).pipeline_options(),
+        create_workers(beam_runner, beam_options).pipeline_options(),
     )
     limits = Limits(
         min_balanced_accuracy,
@@ -263,8 +262,7 @@ def _write(
             {"slices": list(pair), **_as_json(rates)} for pair, rates in analysis.gaps.items()
         ],
     }
-    with whole_file(evaluation.path / VALIDATION_FILE) as aside:
-        aside.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    write_json(evaluation.path / VALIDATION_FILE, content)
     name = NOT_BLESSED_FILE if reasons else BLESSED_FILE
     (blessing.path / name).write_text("".join(f"{reason}\n" for reason in reasons), "utf-8")
     blessing.properties |= verdict

@@ -1,12 +1,10 @@
 """Transform: the preprocessing that training, evaluation and serving share, as one graph."""
 
-import json
-
 from pipelines.components.features import TRAIN
 from pipelines.engine.artifacts import Examples, Input, Output, TransformGraph
 from pipelines.engine.component import component
+from pipelines.engine.json_files import write_json
 from tfac.errors import ConfigError
-from tfac.files import whole_file
 
 GRAPH_FOLDER, TRANSFORM_FILE = "saved_model", "transform.json"
 
@@ -52,6 +50,5 @@ def transform(
         "landmark_scheme": info.landmark_scheme.name,
         "fingerprint": info.fingerprint,
     }
-    with whole_file(transform_graph.path / TRANSFORM_FILE) as aside:
-        aside.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+    write_json(transform_graph.path / TRANSFORM_FILE, about)
     transform_graph.properties |= about

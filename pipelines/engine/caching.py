@@ -22,7 +22,6 @@ _LIBRARIES = (
     "dlib-bin",
     "keras",
     "keras-hub",
-    "keras-tuner",
     "numpy",
     "tensorflow",
     "tensorflow-datasets",

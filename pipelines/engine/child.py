@@ -7,8 +7,21 @@ that it has started stays behind.
 import os
 import runpy
 import signal
+import subprocess
 import sys
 import threading
+
+
+def start(module: str, *arguments: str, **options) -> subprocess.Popen:
+    """Starts a module that ends when its `stdin` is closed, or with this process.
+
+    Args:
+        module: its name.
+        *arguments: of its command line.
+        **options: `subprocess.Popen`'s.
+    """
+    command = [sys.executable, "-m", "pipelines.engine.child", module, *arguments]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, **options)
 
 
 def _end_with_parent() -> None:

@@ -1,61 +1,43 @@
 """Locks by name between processes on one root; the system frees those of a process that dies."""
 
 import contextlib
-import fcntl
 import hashlib
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
+
+import filelock
 
 
 class Locks:
-    """The locks of this process; one object a process and root.
+    """The locks of a root, an empty file each.
 
-    They are of the process alone: its children, which may outlive it, do not hold them. Each is one
-    byte of one file, which stays empty.
+    They are of the process alone: the programs that it starts, which may outlive it, do not hold
+    them.
 
     Args:
-        path: the file; made if it is not there.
+        folder: of the files; made if it is not there.
     """
 
-    def __init__(self, path: Path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    def __init__(self, folder: Path):
+        self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
 
-    def close(self) -> None:
-        """Frees all locks."""
-        os.close(self._file)
+    def hold(
+        self, name: str, on_wait: Callable[[], None] = lambda: None
+    ) -> contextlib.AbstractContextManager:
+        """Waits for a lock and returns it, held to the end of a block; says that it has to wait."""
+        held = self.take(name)
+        if held is None:
+            on_wait()
+            held = self._lock(name).acquire()
+        return held
 
-    @contextlib.contextmanager
-    def hold(self, name: str, on_wait: Callable[[], None] | None = None) -> Iterator[None]:
-        """Waits for a lock and holds it; `on_wait` is called if another process has it."""
-        if not self._take(name, wait=False):
-            if on_wait:
-                on_wait()
-            self._take(name, wait=True)
+    def take(self, name: str) -> contextlib.AbstractContextManager | None:
+        """Returns a lock, held to the end of a block, or None if another process has it."""
         try:
-            yield
-        finally:
-            fcntl.lockf(self._file, fcntl.LOCK_UN, 1, _offset(name))
+            return self._lock(name).acquire(blocking=False)
+        except filelock.Timeout:
+            return None
 
-    @contextlib.contextmanager
-    def hold_if_free(self, name: str) -> Iterator[bool]:
-        """Holds a lock if no other process has it, and yields whether it does."""
-        taken = self._take(name, wait=False)
-        try:
-            yield taken
-        finally:
-            if taken:
-                fcntl.lockf(self._file, fcntl.LOCK_UN, 1, _offset(name))
-
-    def _take(self, name: str, wait: bool) -> bool:
-        try:
-            flags = fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB)
-            fcntl.lockf(self._file, flags, 1, _offset(name))
-        except (BlockingIOError, PermissionError):
-            return False
-        return True
-
-
-def _offset(name: str) -> int:
-    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:7])
+    def _lock(self, name: str) -> filelock.FileLock:
+        return filelock.FileLock(self._folder / hashlib.sha256(name.encode()).hexdigest())

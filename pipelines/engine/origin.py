@@ -1,12 +1,12 @@
 """The note in a pushed model that says where its records are: assets.extra/pipeline.json."""
 
-import json
+import dataclasses
 import os
 from pathlib import Path
 
 from pipelines.engine.artifacts import Model, Origin
+from pipelines.engine.json_files import read_json, write_json
 from tfac.errors import DataError
-from tfac.files import whole_file
 
 ORIGIN_FILE = Path("assets.extra", "pipeline.json")
 _SQLITE = "sqlite:///"
@@ -25,13 +25,8 @@ def write_origin(saved_model: Path, model: Model, place: Path) -> None:
     store = model.origin.store
     if store.startswith(_SQLITE):
         store = _SQLITE + os.path.relpath(store.removeprefix(_SQLITE), place)
-    note = {
-        "store": store,
-        "artifact_id": model.origin.artifact_id,
-        "fingerprint": model.origin.fingerprint,
-    }
-    with whole_file(saved_model / ORIGIN_FILE) as path:
-        path.write_text(json.dumps(note, indent=2) + "\n", encoding="utf-8")
+    note = dataclasses.replace(model.origin, store=store)
+    write_json(saved_model / ORIGIN_FILE, dataclasses.asdict(note))
 
 
 def read_origin(saved_model: Path) -> Origin:
@@ -40,18 +35,13 @@ def read_origin(saved_model: Path) -> Origin:
     Raises:
         DataError: the folder has no such note, or one that cannot be read.
     """
-    path = saved_model / ORIGIN_FILE
+    path, expected = saved_model / ORIGIN_FILE, "what the pipeline's Pusher writes"
+    note = read_json(path, expected)
     try:
-        note = json.loads(path.read_text(encoding="utf-8"))
-        store, artifact_id, fingerprint = (
-            note[name] for name in ("store", "artifact_id", "fingerprint")
-        )
-    except FileNotFoundError as error:
-        raise DataError(
-            f"expected {path}, which the pipeline's Pusher writes. Received: no such file"
-        ) from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path}: expected what the pipeline's Pusher writes. {error!r}") from error
-    if store.startswith(_SQLITE):
-        store = _SQLITE + os.path.normpath(saved_model / store.removeprefix(_SQLITE))
-    return Origin(store, artifact_id, fingerprint)
+        origin = Origin(**note)
+    except TypeError as error:
+        raise DataError(f"{path}: expected {expected}. {error}") from error
+    if not origin.store.startswith(_SQLITE):
+        return origin
+    file = os.path.normpath(saved_model / origin.store.removeprefix(_SQLITE))
+    return dataclasses.replace(origin, store=_SQLITE + file)

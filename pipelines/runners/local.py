@@ -68,7 +68,7 @@ class LocalRunner:
     """Runs pipelines on this machine.
 
     Args:
-        root: the folder of all that components write, and of the lock file.
+        root: the folder of all that components write, and of the locks' files.
         store: the records.
         isolate: run each component in a process of its own.
         report: is told what happens, a line at a time.
@@ -94,19 +94,7 @@ class LocalRunner:
             function(**inputs, **outputs, **parameters)
 
         self._call = call_in_process_of_its_own if isolate else call
-        self._locks = Locks(self._root / ".locks")
-
-    def close(self) -> None:
-        """Frees the lock file."""
-        self._locks.close()
-
-    def __enter__(self) -> "LocalRunner":
-        """Returns itself, to be closed at the block's end."""
-        return self
-
-    def __exit__(self, *_) -> None:
-        """Closes it."""
-        self.close()
+        self._locks = Locks(self._root / ".lock-files")
 
     def run(self, pipeline: Pipeline, config: Any = None) -> RunResult:
         """Runs a pipeline.
@@ -126,7 +114,7 @@ class LocalRunner:
                 for node in pipeline.nodes:
                     run.outputs[node.name] = self._run_node(node, run)
             except BaseException as error:
-                self._store.end_run(run_id, _state_after(error), _first_line(error))
+                self._store.end_run(run_id, _state_after(error), _words(error))
                 self._on_end(run_id)
                 raise
             self._store.end_run(run_id, COMPLETE)
@@ -138,8 +126,8 @@ class LocalRunner:
         """Records the run, whose lock tells others that it is alive."""
         with self._locks.hold("runs"):
             for run in self._store.runs(pipeline.name, RUNNING):
-                with self._locks.hold_if_free(f"run {run.id}") as is_dead:
-                    if is_dead:
+                if lock := self._locks.take(f"run {run.id}"):  # it is dead
+                    with lock:
                         self._bury(run.id)
             run_id = self._store.begin_run(
                 pipeline.name, config, pipeline.describe(), code_version()
@@ -240,7 +228,7 @@ class LocalRunner:
             fields = _describe(outputs, f"{node.name}/{execution_id}")
             _rename(aside, folder / str(execution_id))
         except BaseException as error:
-            self._store.fail_execution(execution_id, _state_after(error), _first_line(error))
+            self._store.fail_execution(execution_id, _state_after(error), _words(error))
             if not resumable:
                 shutil.rmtree(aside, ignore_errors=True)
             raise
@@ -266,9 +254,10 @@ class LocalRunner:
         """Removes what resumable components had begun and nobody has gone on with."""
         for node in pipeline.nodes:
             for aside in (self._root / node.name).glob(f"{_ASIDE}*"):
-                with self._locks.hold_if_free("runs") as free:
-                    if free and not self._store.runs(pipeline.name, RUNNING):
-                        shutil.rmtree(aside, ignore_errors=True)
+                if lock := self._locks.take("runs"):
+                    with lock:
+                        if not self._store.runs(pipeline.name, RUNNING):
+                            shutil.rmtree(aside, ignore_errors=True)
 
 
 @dataclasses.dataclass
@@ -339,6 +328,6 @@ def _state_after(error: BaseException) -> str:
     return KILLED if interrupted else FAILED
 
 
-def _first_line(error: BaseException) -> str:
+def _words(error: BaseException) -> str:
     text = str(error).strip() or type(error).__name__
     return text if isinstance(error, errors.TfacError) else f"{type(error).__name__}: {text}"

@@ -192,13 +192,9 @@ def run_toys(
         "destination": str(root.parent / "served"),
         **values,
     }
-    store = MetadataStore(url or f"sqlite:///{root}/metadata.sqlite")
-    runner = LocalRunner(root, store, isolate=isolate, report=report)
-    try:
+    with MetadataStore(url or f"sqlite:///{root}/metadata.sqlite") as store:
+        runner = LocalRunner(root, store, isolate=isolate, report=report)
         return runner.run(create_toy_pipeline(**values), values).states
-    finally:
-        runner.close()
-        store.close()
 
 
 def _die_before_recording(component_name: str) -> None:

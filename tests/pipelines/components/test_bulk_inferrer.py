@@ -137,7 +137,7 @@ def test_what_is_missing_is_named(model, photos, tmp_path):
         bulk_inferrer(model, result, photos=str(tmp_path))
     with pytest.raises(ConfigError, match="photos_per_file: expected 1 or more. Received: 0"):
         bulk_inferrer(model, result, photos=str(photos), photos_per_file=0)
-    with pytest.raises(DataError, match="saved_model: expected the folder of one model"):
+    with pytest.raises(DataError, match="saved_model: expected one exported model"):
         bulk_inferrer(Model(tmp_path), result, photos=str(photos))
 
 

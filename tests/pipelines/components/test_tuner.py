@@ -3,8 +3,6 @@ import json
 import pytest
 from model_samples import TINY_OPTIONS, no_anomalies, tiny_graph
 
-pytest.importorskip("keras_tuner")
-
 from pipelines.components import tuner as module
 from pipelines.components.tuner import read_hyperparameters, tuner
 from pipelines.engine.artifacts import Examples, HyperParameters

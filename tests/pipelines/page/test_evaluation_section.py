@@ -1,8 +1,7 @@
 import json
 
 import pytest
-
-from pipelines.page.evaluation import show_evaluation
+from test_page import section
 
 RATES = ("accuracy", "balanced_accuracy", "true_positive_rate", "true_negative_rate")
 
@@ -26,7 +25,7 @@ def write(path, **more):
 
 def test_slices_gaps_and_attributes_are_shown(tmp_path):
     write(tmp_path)
-    html = show_evaluation(tmp_path)
+    html = section("ModelEvaluation", tmp_path)
     for text in ("all pictures", "Male=1, Young=0", "81.25", "[80.10, 82.40]", "Male=1 and Male=0"):
         assert text in html
     order = [html.index(text) for text in ("all pictures", "Young=1", "Male=1, Young=0")]
@@ -38,10 +37,10 @@ def test_slices_gaps_and_attributes_are_shown(tmp_path):
 def test_model_in_service_is_compared_with(tmp_path):
     before = {"": rates(80.0, 79.0, 81.0), "Bald": rates(88.0), "Smiling": rates(None)}
     write(tmp_path, baseline=before, change={"": rates(1.25, 0.5, 2.0)})
-    html = show_evaluation(tmp_path)
+    html = section("ModelEvaluation", tmp_path)
     assert "[0.50, 2.00]" in html and "model in service: balanced accuracy" in html
 
 
 def test_evaluation_that_is_not_there_is_an_error(tmp_path):
     with pytest.raises(FileNotFoundError):
-        show_evaluation(tmp_path)
+        section("ModelEvaluation", tmp_path)

@@ -9,9 +9,9 @@ from PIL import Image
 from toy_pipeline import run_toys
 
 from pipelines.engine.artifacts import ARTIFACT_TYPES
-from pipelines.engine.store import ExecutionRecord, MetadataStore
+from pipelines.engine.store import ArtifactRecord, ExecutionRecord, MetadataStore
 from pipelines.page.page import write_page
-from pipelines.page.sections import SECTIONS
+from pipelines.page.sections import HEADINGS, show
 from tfac.errors import DataError
 
 
@@ -20,15 +20,12 @@ def page_of_last_run(root) -> str:
         return write_page(store, root, store.runs()[-1].id).read_text()
 
 
-def execution(**parameters) -> ExecutionRecord:
-    return ExecutionRecord(
-        run_id=1,
-        component="BulkInferrer",
-        state="complete",
-        reason="",
-        parameters=parameters,
-        started=0.0,
-    )
+def section(artifact_type: str, path, properties=None, **parameters) -> str:
+    """What is shown of an artifact in a folder."""
+    fields = {"uri": "", "fingerprint": "", "num_files": 0, "num_bytes": 0}
+    artifact = ArtifactRecord(type=artifact_type, properties=properties or {}, **fields)
+    fields = {"run_id": 1, "component": "", "state": "complete", "reason": "", "started": 0.0}
+    return show(artifact, path, ExecutionRecord(parameters=parameters, **fields))
 
 
 def test_page_of_a_run_shows_states_and_reasons(toy_root):
@@ -59,7 +56,7 @@ def test_page_of_a_run_from_the_cache_tells_how_long_it_took_once(toy_root):
 
 
 def test_sections_are_of_artifacts_that_there_are():
-    assert set(SECTIONS) <= set(ARTIFACT_TYPES)
+    assert set(HEADINGS) <= set(ARTIFACT_TYPES)
 
 
 def test_statistics_show_frequencies(tmp_path):
@@ -78,15 +75,15 @@ def test_statistics_show_frequencies(tmp_path):
     }
     content = {"attributes": ["Smiling", "Wearing_Hat"], "splits": {"train": split}}
     (tmp_path / "statistics.json").write_text(json.dumps(content))
-    html = SECTIONS["ExampleStatistics"](tmp_path, {}, execution())
+    html = section("ExampleStatistics", tmp_path)
     for text in ("2.5", "48 to 64", "127", "90.0%", "Wearing Hat", "<svg"):
         assert text in html
 
 
 def test_anomalies_say_whether_they_block(tmp_path):
-    show = SECTIONS["ExampleAnomalies"]
-    assert "None" in show(tmp_path, {"found": [], "blocking": False}, execution())
-    html = show(tmp_path, {"found": ["a <new> column"], "blocking": True}, execution())
+    assert "None" in section("ExampleAnomalies", tmp_path, {"found": [], "blocking": False})
+    found = {"found": ["a <new> column"], "blocking": True}
+    html = section("ExampleAnomalies", tmp_path, found)
     assert "Nothing may be trained" in html and "a &lt;new&gt; column" in html
 
 
@@ -109,9 +106,8 @@ def test_predictions_show_faces_and_their_surest_attributes(tmp_path):
         "Bald_probability": [0.1, 0.7],
     }
     pq.write_table(pa.table(rows), tmp_path / "predictions-00000-of-00001.parquet")
-    html = SECTIONS["InferenceResult"](
-        tmp_path, {"photos": 2, "faces": 2, "without_face": 0}, execution(photos=str(photos))
-    )
+    counts = {"photos": 2, "faces": 2, "without_face": 0}
+    html = section("InferenceResult", tmp_path, counts, photos=str(photos))
     assert html.count("data:image/jpeg;base64,") == 1  # the other photo is no longer there
     assert html.count("Smiling") == 1 and html.count("Bald") == 1
     assert "0 without face" in html

@@ -3,7 +3,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -96,11 +95,6 @@ def test_step_that_writes_the_same_again_does_not_run_the_next(root):
     assert run_toys(root, pause=0.01) == {**CACHED, "StatisticsGen": "complete"}
 
 
-def test_neutral_parameter_runs_nothing(root):
-    run_toys(root)
-    assert run_toys(root, workers=8) == CACHED
-
-
 def test_changed_source_is_read_again(root):
     run_toys(root)
     (root.parent / "source.txt").write_text("5 6")
@@ -119,16 +113,9 @@ def test_changed_code_runs_everything(root, monkeypatch):
     }
 
 
-@pytest.mark.parametrize("damage", ["missing", "cut off", "added to"])
-def test_damaged_outputs_are_not_taken(root, damage):
+def test_damaged_outputs_are_not_taken(root):
     run_toys(root)
-    folder = root / "StatisticsGen" / "2" / "statistics"
-    if damage == "missing":
-        shutil.rmtree(folder.parent)
-    elif damage == "cut off":
-        (folder / "sum.txt").write_text("")
-    else:
-        (folder / "more.txt").write_text("more")
+    (root / "StatisticsGen" / "2" / "statistics" / "sum.txt").write_text("")
     assert run_toys(root) == {**CACHED, "StatisticsGen": "complete"}
     assert "statistics of execution 2 is gone or was changed" in (
         last_executions(root)["StatisticsGen"].reason
@@ -233,12 +220,12 @@ def test_interrupted_component_counts_as_killed(root, monkeypatch):
 def test_end_is_told_of_good_and_bad_runs(root):
     ended = []
     with MetadataStore(f"sqlite:///{root}/metadata.sqlite") as store:
-        with LocalRunner(root, store, report=lambda line: None, on_end=ended.append) as runner:
-            values = {"source": str(root.parent / "source.txt")}
-            runner.run(create_toy_pipeline(**values, destination=str(root.parent / "served")))
-            (root.parent / "source.txt").write_text("one")
-            with pytest.raises(ValueError, match="one"):
-                runner.run(create_toy_pipeline(**values))
+        runner = LocalRunner(root, store, report=lambda line: None, on_end=ended.append)
+        values = {"source": str(root.parent / "source.txt")}
+        runner.run(create_toy_pipeline(**values, destination=str(root.parent / "served")))
+        (root.parent / "source.txt").write_text("one")
+        with pytest.raises(ValueError, match="one"):
+            runner.run(create_toy_pipeline(**values))
     assert ended == [1, 2]
 
 
@@ -251,14 +238,20 @@ def test_outputs_of_other_records_are_not_overwritten(root):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("isolate", ["", "--isolate"])
-@pytest.mark.parametrize("kill", [*ALL, "record:ExampleGen", "record:Trainer", "record:Pusher"])
-def test_killed_run_ends_as_an_undisturbed_one(root, tmp_path, kill, isolate):
+@pytest.mark.parametrize(
+    "kill",
+    [
+        *(*ALL, "record:ExampleGen", "record:Trainer", "record:Pusher"),
+        *("StatisticsGen --isolate", "Trainer --isolate"),
+    ],
+)
+def test_killed_run_ends_as_an_undisturbed_one(root, tmp_path, kill):
     undisturbed = tmp_path / "undisturbed"
     undisturbed.mkdir()
     (undisturbed / "source.txt").write_text("1 2 3 4")
     run_toys(undisturbed / "root")
-    killed = start_process(root, *filter(None, [isolate]), kill=kill)
+    kill, *flags = kill.split()
+    killed = start_process(root, *flags, kill=kill)
     killed.communicate(timeout=60)
     assert killed.returncode != 0
     assert set(run_toys(root).values()) <= {"complete", "cached"}
@@ -304,23 +297,3 @@ def test_two_recipes_at_once_are_pushed_one_after_the_other(root):
     served = [int(each) for each in files(root.parent / "served").values()]
     assert served == sorted(served)  # none replaced a better one
     assert served[-1] == 7
-
-
-@pytest.mark.slow
-def test_process_of_a_killed_run_ends_with_it(root):
-    process = start_process(root, "--isolate", "pause=30")
-    for line in process.stderr:
-        if line.startswith("StatisticsGen: running"):
-            break
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-    if not children.exists():
-        pytest.skip("needs /proc")
-    (child,) = children.read_text().split() or (None,)
-    process.kill()
-    process.wait()
-    for _ in range(100):
-        if not Path(f"/proc/{child}").exists() or "Z" in Path(f"/proc/{child}/stat").read_text():
-            break
-        time.sleep(0.1)
-    else:
-        pytest.fail("the component goes on though its run was killed")
