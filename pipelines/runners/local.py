@@ -252,12 +252,14 @@ class LocalRunner:
 
     def _clear_asides(self, pipeline: Pipeline) -> None:
         """Removes what resumable components had begun and nobody has gone on with."""
-        for node in pipeline.nodes:
-            for aside in (self._root / node.name).glob(f"{_ASIDE}*"):
-                if lock := self._locks.take("runs"):
-                    with lock:
-                        if not self._store.runs(pipeline.name, RUNNING):
-                            shutil.rmtree(aside, ignore_errors=True)
+        lock = self._locks.take("runs")
+        if lock is None:
+            return
+        with lock:
+            if not self._store.runs(pipeline.name, RUNNING):
+                for node in pipeline.nodes:
+                    for aside in (self._root / node.name).glob(f"{_ASIDE}*"):
+                        shutil.rmtree(aside, ignore_errors=True)
 
 
 @dataclasses.dataclass

@@ -149,6 +149,7 @@ def undisturbed(tmp_path_factory) -> Path:
     folder = make_folder(tmp_path_factory.mktemp("pipeline") / "undisturbed")
     states = run_pipeline(folder)
     assert len(states) == 11 and set(states.values()) == {"complete"}
+    assert len(list(folder.glob("pipeline_runs/tiny/Evaluator/*/blessing/BLESSED"))) == 1
     return folder
 
 
@@ -167,7 +168,7 @@ def test_run_without_work_does_not_import_tensorflow(undisturbed):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_lineage_and_page(undisturbed):
+def test_lineage_model_card_and_page(undisturbed):
     version = "saved_models/tiny/1"
     text = run_program(undisturbed, "pipelines.lineage", version, "--picture=lineage.png")
     for pattern in (
@@ -179,6 +180,10 @@ def test_lineage_and_page(undisturbed):
     ):
         assert re.search(pattern, text), pattern
     assert (undisturbed / "lineage.png").stat().st_size > 10_000
+    extra = undisturbed / version / "assets.extra"
+    metrics = json.loads((extra / "metrics.json").read_text())
+    assert metrics["pictures"] == 300 and "model" not in metrics
+    assert "Nothing was measured" not in (extra / "model_card.md").read_text()
     page = (undisturbed / "pipeline_runs" / "tiny" / "runs" / "1.html").read_text()
     assert "cannot be shown" not in page
     assert page.count("data:image/jpeg;base64,") == 3

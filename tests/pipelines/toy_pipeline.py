@@ -23,7 +23,7 @@ from pipelines.engine.artifacts import (
     Output,
     PushedModel,
 )
-from pipelines.engine.component import component
+from pipelines.engine.component import component, spec
 from pipelines.engine.graph import LATEST_PUSHED, LATEST_VALID, Node, Pipeline, Reference, Resolve
 from pipelines.engine.origin import write_origin
 from pipelines.engine.store import MetadataStore
@@ -150,37 +150,24 @@ def pusher(
 def create_toy_pipeline(name: str = "toy", **values) -> Pipeline:
     """Returns the pipeline with some of the parameters in DEFAULTS changed."""
     values = {**DEFAULTS, **values}
+
+    def node(function, blessed_by=(), **inputs) -> Node:
+        parameters = {name: values[name] for name in spec(function).parameters}
+        return Node(function, inputs, parameters, blessed_by)
+
     statistics, model = Reference("StatisticsGen", "statistics"), Reference("Trainer", "model")
     examples, blessing = Reference("ExampleGen", "examples"), Reference("Evaluator", "blessing")
     previous = Resolve(ExampleStatistics, LATEST_VALID, statistics)
-    return Pipeline(
-        name,
-        (
-            Node(example_gen, {}, _take(values, "source", "workers")),
-            Node(statistics_gen, {"examples": examples}, _take(values, "pause")),
-            Node(example_validator, {"statistics": statistics, "previous": previous}),
-            Node(
-                trainer,
-                {"examples": examples, "anomalies": Reference("ExampleValidator", "anomalies")},
-                _take(values, "quality"),
-            ),
-            Node(
-                evaluator,
-                {"model": model, "baseline": Resolve(Model, LATEST_PUSHED, model)},
-                _take(values, "margin"),
-            ),
-            Node(
-                pusher,
-                {"model": model, "blessing": blessing},
-                _take(values, "destination"),
-                blessed_by=("blessing",),
-            ),
-        ),
+    anomalies = Reference("ExampleValidator", "anomalies")
+    nodes = (
+        node(example_gen),
+        node(statistics_gen, examples=examples),
+        node(example_validator, statistics=statistics, previous=previous),
+        node(trainer, examples=examples, anomalies=anomalies),
+        node(evaluator, model=model, baseline=Resolve(Model, LATEST_PUSHED, model)),
+        node(pusher, ("blessing",), model=model, blessing=blessing),
     )
-
-
-def _take(values, *names):
-    return {name: values[name] for name in names}
+    return Pipeline(name, nodes)
 
 
 def run_toys(

@@ -3,6 +3,7 @@ import shutil
 
 import numpy as np
 import pytest
+from model_samples import model_of
 from PIL import Image
 
 pytest.importorskip("apache_beam", reason="Apache Beam (tfac[beam]) is not installed")
@@ -22,9 +23,7 @@ pytestmark = pytest.mark.slow  # Beam
 
 @pytest.fixture(scope="module")
 def model(tiny_export, tmp_path_factory):
-    path = tmp_path_factory.mktemp("model")
-    shutil.copytree(tiny_export, path / "saved_model" / "tiny" / "1")
-    return Model(path)
+    return model_of(tiny_export, tmp_path_factory.mktemp("model"))
 
 
 @pytest.fixture(scope="module")
@@ -55,23 +54,13 @@ def read_rows(result):
 
 def test_a_row_for_each_face_says_what_the_model_says(result, model, photos):
     rows = read_rows(result)
-    assert [row["photo"] for row in rows] == [
-        "a.png",
-        "b.jpg",
-        "e.webp",
-        "more/c.JPG",
-        "more/d.jpeg",
-    ]
+    assert [row["photo"] for row in rows] == "a.png b.jpg e.webp more/c.JPG more/d.jpeg".split()
     predictor = Predictor(model.path / "saved_model" / "tiny")
     for row in rows:
         picture = open_picture(photos / row["photo"])
         (expected,) = predictor([picture])
-        assert [row[side] for side in ("left", "top", "right", "bottom")] == [
-            0,
-            0,
-            50,
-            len(picture),
-        ]
+        sides = [row[side] for side in ("left", "top", "right", "bottom")]
+        assert sides == [0, 0, 50, len(picture)]
         for name in ATTRIBUTES:
             assert row[name] == expected.predictions[name]
             assert row[f"{name}_probability"] == pytest.approx(

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[3]
-CHILD = [sys.executable, "-m", "pipelines.engine.child"]
+from pipelines.engine.child import start
 
 _PARENT = """
-import subprocess, sys, time
-command = [sys.executable, "-m", "pipelines.engine.child", "http.server", "--bind=127.0.0.1", "0"]
-child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+import subprocess, time
+from pipelines.engine.child import start
+
+child = start("http.server", "--bind=127.0.0.1", "0", stdout=subprocess.DEVNULL)
 print(child.pid, flush=True)
 time.sleep(60)
 """
@@ -28,13 +28,7 @@ def is_alive(pid: int) -> bool:
 
 
 def test_module_gets_its_arguments_and_its_status_is_the_processs():
-    process = subprocess.Popen(
-        [*CHILD, "json.tool", "--no-such-flag"],
-        stdin=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=ROOT,
-    )
+    process = start("json.tool", "--no-such-flag", stderr=subprocess.PIPE, text=True)
     with process:
         assert process.wait(60) == 2
         assert "--no-such-flag" in process.stderr.read()
@@ -42,9 +36,7 @@ def test_module_gets_its_arguments_and_its_status_is_the_processs():
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs Linux's /proc")
 def test_child_ends_with_a_parent_that_is_killed():
-    parent = subprocess.Popen(
-        [sys.executable, "-c", _PARENT], cwd=ROOT, stdout=subprocess.PIPE, text=True
-    )
+    parent = subprocess.Popen([sys.executable, "-c", _PARENT], stdout=subprocess.PIPE, text=True)
     try:
         child = int(parent.stdout.readline())
         assert is_alive(child)

@@ -1,6 +1,6 @@
 import pytest
 
-from pipelines.engine.artifacts import Artifact, Examples, ExampleStatistics, Input, Output, Schema
+from pipelines.engine.artifacts import Examples, ExampleStatistics, Input, Output, Schema
 from pipelines.engine.component import REQUIRED, component, spec
 
 
@@ -65,9 +65,3 @@ def test_neutral_parameter_has_to_be_there():
 def test_plain_function_has_no_spec():
     with pytest.raises(TypeError, match="@component"):
         spec(print)
-
-
-def test_artifacts_do_not_share_properties(tmp_path):
-    first, second = Artifact(tmp_path), Artifact(tmp_path)
-    first.properties["a"] = 1
-    assert second.properties == {}

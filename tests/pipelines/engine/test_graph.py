@@ -39,38 +39,27 @@ def test_pipeline_describes_itself():
     assert GEN.all_parameters() == {"dataset": "celeba", "size": 64}
 
 
+def reading(blessed_by=(), **inputs) -> tuple[Node, Node]:
+    return GEN, Node(statistics_gen, inputs, blessed_by=blessed_by)
+
+
 @pytest.mark.parametrize(
     ("nodes", "message"),
     [
         ((GEN, GEN), "ExampleGen is in pipeline faces twice"),
         ((STATISTICS, GEN), "of a component before it. Received: ExampleGen.examples"),
-        ((GEN, Node(statistics_gen)), "expected input examples. Received: none"),
+        (reading(), "expected input examples. Received: none"),
+        (reading(examples=Reference("ExampleGen", "others")), "Received: ExampleGen.others"),
         (
-            (GEN, Node(statistics_gen, {"examples": Reference("ExampleGen", "others")})),
-            "Received: ExampleGen.others",
-        ),
-        (
-            (GEN, Node(statistics_gen, {"examples": EXAMPLES, "previous": EXAMPLES})),
+            reading(examples=EXAMPLES, previous=EXAMPLES),
             "input previous: expected an output of type ExampleStatistics",
         ),
         (
-            (
-                GEN,
-                Node(
-                    statistics_gen,
-                    {"examples": EXAMPLES, "previous": Resolve(Model, LATEST_PUSHED, EXAMPLES)},
-                ),
-            ),
+            reading(examples=EXAMPLES, previous=Resolve(Model, LATEST_PUSHED, EXAMPLES)),
             "input previous: expected an output of type ExampleStatistics",
         ),
-        (
-            (GEN, Node(statistics_gen, {"data": EXAMPLES})),
-            "among examples, previous. Received: data",
-        ),
-        (
-            (GEN, Node(statistics_gen, {"examples": EXAMPLES}, blessed_by=("blessing",))),
-            "Received: blessing",
-        ),
+        (reading(data=EXAMPLES), "among examples, previous. Received: data"),
+        (reading(("blessing",), examples=EXAMPLES), "Received: blessing"),
         ((Node(example_gen, parameters={"data": "x"}),), "among dataset, size. Received: data"),
         ((Node(example_gen),), "ExampleGen: parameter dataset has no value"),
     ],
