@@ -20,9 +20,12 @@ def read_json(path: str | os.PathLike, expected: str = "a JSON object") -> dict[
         DataError: the file cannot be read, is no JSON or holds no object; names it.
     """
     try:
-        return dict(json.loads(Path(path).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path}: expected {expected}. {error}") from error
+    if not isinstance(content, dict):
+        raise DataError(f"{path}: expected {expected}. Received: JSON without an object")
+    return content
 
 
 def write_json(path: str | os.PathLike, content: Any) -> None:
