@@ -24,10 +24,9 @@ SERVING = [
 BEAM = ["apache-beam>=2.77,<2.78"]
 TFMA = ["tensorflow-model-analysis>=0.52,<0.53"]
 PIPELINE = [
-    "keras-tuner>=1.4.7",
     "kfp[kubernetes]>=2.17,<2.18",
     "protobuf>=6.31,<7",  # which kfp asks for; said here, or pip searches long
-    "sqlalchemy>=2",
+    "sqlalchemy>=2.0.22",
 ]
 FORMATS = [
     "ai-edge-litert>=2",
@@ -49,6 +48,7 @@ setup(
     packages=find_packages(include=["tfac", "tfac.*", "pipelines", "pipelines.*"]),
     package_data={
         "pipelines": ["built_in_configs/*.json"],
+        "pipelines.page": ["templates/*.html"],
         "tfac.serving.page": ["static/*"],
     },
     install_requires=[
@@ -76,6 +76,8 @@ setup(
         "markdown>=3.7",
         "tensorflow-serving-api>=2.19",
         "tqdm>=4.66",
+        "filelock>=4",
+        "jinja2>=3.1",
     ],
     extras_require={
         "beam": BEAM,

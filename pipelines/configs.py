@@ -24,7 +24,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tfac.errors import ConfigError
+from pipelines.engine.json_files import read_json
+from tfac.errors import ConfigError, DataError
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]*")
 _TRAINING = ("experiment", "protocol", "options", "image_size")
@@ -116,16 +117,15 @@ def _read_file(source: str) -> dict[str, Any]:
     path = Path(source)
     if path.suffix != ".json":
         path = _BUILT_IN / f"{source}.json"
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
+    if not path.exists():
         names = sorted(each.stem for each in _BUILT_IN.glob("*.json"))
         raise ConfigError(
             f"config: expected a JSON file or one of {', '.join(names)}. Received: {source}"
-        ) from error
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{path}: expected a JSON file. {error}") from error
-    return _section(values, str(path))
+        )
+    try:
+        return read_json(path, "names and values in JSON")
+    except DataError as error:
+        raise ConfigError(str(error)) from error
 
 
 def _apply(change: str, values: dict[str, Any]) -> None:

@@ -13,9 +13,9 @@ from typing import Any
 
 from absl import flags
 
-from pipelines.artifacts import Model, PushedModel
-from pipelines.origin import read_origin
-from pipelines.store import ArtifactRecord, ExecutionRecord, MetadataStore
+from pipelines.engine.artifacts import Model, PushedModel
+from pipelines.engine.origin import read_origin
+from pipelines.engine.store import ArtifactRecord, ExecutionRecord, MetadataStore
 from tfac.cli import run_program
 from tfac.errors import ConfigError, DataError
 from tfac.files import whole_file
@@ -128,7 +128,7 @@ def _describe_step(step: Step) -> Iterator[str]:
 
 def draw(steps: Sequence[Step], title: str):
     """Returns a figure of the steps, each with the most telling of what it gave."""
-    from pipelines.graph_picture import Box, draw_graph
+    from pipelines.page.graph_picture import Box, draw_graph
 
     boxes, edges = {}, []
     names = {step.execution.id: _box_name(step.execution) for step in steps}

@@ -3,8 +3,6 @@
 from collections.abc import Callable
 from typing import Any
 
-from pipelines.artifacts import ExampleStatistics, Model, Schema
-from pipelines.component import spec
 from pipelines.components.bulk_inferrer import bulk_inferrer
 from pipelines.components.evaluator import evaluator
 from pipelines.components.example_gen import example_gen
@@ -17,7 +15,9 @@ from pipelines.components.trainer import trainer
 from pipelines.components.transform import transform
 from pipelines.components.tuner import tuner
 from pipelines.configs import PipelineConfig
-from pipelines.graph import LATEST_PUSHED, LATEST_VALID, Node, Pipeline, Reference, Resolve
+from pipelines.engine.artifacts import ExampleStatistics, Model, Schema
+from pipelines.engine.component import spec
+from pipelines.engine.graph import LATEST_PUSHED, LATEST_VALID, Node, Pipeline, Reference, Resolve
 from tfac.errors import ConfigError
 
 _IMAGE_SIZE = [224, 224]  # as the recipes' own

@@ -18,15 +18,15 @@ from typing import TYPE_CHECKING
 
 from absl import flags
 
-from pipelines.artifacts import PushedModel
 from pipelines.configs import PipelineConfig, read_config
+from pipelines.engine.artifacts import PushedModel
 from tfac.cli import import_tensorflow_quietly, run_program
 from tfac.errors import ConfigError
 from tfac.training.interruption import Interrupted
 
 if TYPE_CHECKING:
+    from pipelines.engine.store import MetadataStore
     from pipelines.runners.local import RunResult
-    from pipelines.store import MetadataStore
 
 FLAGS = flags.FLAGS
 
@@ -72,10 +72,10 @@ def run_locally(config: PipelineConfig, *, isolate: bool = False) -> None:
         config: what it is to do.
         isolate: run each component in a process of its own.
     """
-    from pipelines.page import write_page
+    from pipelines.engine.store import CACHED, MetadataStore
+    from pipelines.page.page import write_page
     from pipelines.pipeline import create_pipeline
     from pipelines.runners.local import LocalRunner
-    from pipelines.store import CACHED, MetadataStore
 
     started = time.monotonic()
     root = Path(config.root)
@@ -86,17 +86,15 @@ def run_locally(config: PipelineConfig, *, isolate: bool = False) -> None:
 
     pipeline = create_pipeline(config)
     signal.signal(signal.SIGTERM, _exit)  # so that components can clear up
-    with (
-        MetadataStore(config.store_url) as store,
-        LocalRunner(
+    with MetadataStore(config.store_url) as store:
+        runner = LocalRunner(
             root,
             store,
             isolate=isolate,
             report=report,
             on_end=lambda run_id: pages.append(write_page(store, root, run_id)),
             warm_up=import_tensorflow_quietly,
-        ) as runner,
-    ):
+        )
         try:
             result = runner.run(pipeline, config.to_dict())
         except Interrupted as error:

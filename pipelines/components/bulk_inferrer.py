@@ -1,9 +1,7 @@
 """BulkInferrer: a model's predictions for a folder of photos, on Beam, as Parquet."""
 
 import functools
-import hashlib
 import json
-import os
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -13,10 +11,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from pipelines.artifacts import InferenceResult, Input, Model, ModelBlessing, Output
-from pipelines.beam import create_workers
-from pipelines.component import Parameters, component
-from pipelines.features import BEAM_RUNNER
+from pipelines.components.beam import create_workers
+from pipelines.components.evaluator import find_export
+from pipelines.components.features import BEAM_RUNNER
+from pipelines.components.source_files import files_below, files_fingerprint
+from pipelines.engine.artifacts import InferenceResult, Input, Model, ModelBlessing, Output
+from pipelines.engine.component import Parameters, component
+from pipelines.engine.json_files import write_json
 from tfac.errors import ConfigError, DataError
 from tfac.files import whole_file
 from tfac.inference.photo_prediction import (
@@ -40,11 +41,7 @@ Part = tuple[list[str], Path]  # photos, and the file of their faces
 def photos_fingerprint(parameters: Parameters) -> str:
     """Returns a text that changes when a photo is added, removed or replaced."""
     folder = Path(parameters["photos"])
-    digest = hashlib.sha256()
-    for name in _photo_names(folder):
-        status = (folder / name).stat()
-        digest.update(f"{name} {status.st_size} {status.st_mtime_ns}\n".encode())
-    return digest.hexdigest()
+    return files_fingerprint(folder, _photos(folder))
 
 
 @component(
@@ -96,12 +93,12 @@ def bulk_inferrer(
     if photos_per_file < 1:
         raise ConfigError(f"photos_per_file: expected 1 or more. Received: {photos_per_file}")
     folder = Path(photos).resolve()
-    names = list(_photo_names(folder))
+    names = [path.relative_to(folder).as_posix() for path in _photos(folder)]
     if not names:
         raise ConfigError(f"photos: expected pictures in the folder {photos}. Received: none")
     parts = _parts(names, photos_per_file, inference_result.path.resolve())
     workers = create_workers(beam_runner, beam_options)
-    export = _export_folder(model)
+    export = find_export(model).resolve()
     look = functools.partial(
         _look, folder, aligned=aligned, upsample=upsample, search_size=search_size
     )
@@ -109,20 +106,15 @@ def bulk_inferrer(
     for _ in workers.for_each(_infer, parts, *arguments, is_done=lambda part: part[1].exists()):
         pass
     summary = _add_up([file for _, file in parts])
-    with whole_file(inference_result.path / SUMMARY_FILE) as aside:
-        aside.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
-    numbers = {**summary, "unreadable": len(summary["unreadable"])}
-    inference_result.properties |= numbers
+    write_json(inference_result.path / SUMMARY_FILE, summary)
+    inference_result.properties |= {**summary, "unreadable": len(summary["unreadable"])}
 
 
-def _photo_names(folder: Path) -> Iterator[str]:
-    """Yields the paths of the photos below a folder, by name."""
+def _photos(folder: Path) -> list[Path]:
+    """Returns the photos below a folder, by name."""
     formats = Image.registered_extensions()
-    for parent, folders, names in os.walk(folder):
-        folders.sort()
-        for name in sorted(names):
-            if formats.get(Path(name).suffix.lower()) in PHOTO_FORMATS:
-                yield Path(parent, name).relative_to(folder).as_posix()
+    files = files_below(folder) if folder.is_dir() else ()
+    return [path for path in files if formats.get(path.suffix.lower()) in PHOTO_FORMATS]
 
 
 def _parts(names: list[str], size: int, folder: Path) -> list[Part]:
@@ -131,16 +123,6 @@ def _parts(names: list[str], size: int, folder: Path) -> list[Part]:
         (names[start : start + size], folder / f"predictions-{i:05d}-of-{len(starts):05d}.parquet")
         for i, start in enumerate(starts)
     ]
-
-
-def _export_folder(model: Model) -> Path:
-    found = [path for path in (model.path / "saved_model").resolve().glob("*") if path.is_dir()]
-    if len(found) != 1:
-        raise DataError(
-            f"{model.path / 'saved_model'}: expected the folder of one model. "
-            f"Received: {', '.join(path.name for path in found) or 'none'}"
-        )
-    return found[0]
 
 
 _of_thread = threading.local()  # dlib's detector is not safe to share

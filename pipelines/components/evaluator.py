@@ -1,15 +1,13 @@
 """Evaluator: how good a model is, for whom, and whether it may go into service."""
 
 import dataclasses
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from pipelines.artifacts import Examples, Input, Model, ModelBlessing, ModelEvaluation, Output
-from pipelines.component import component
-from pipelines.estimates import (
+from pipelines.components.beam import create_workers
+from pipelines.components.estimates import (
     ALL,
     BASELINE,
     CANDIDATE,
@@ -21,9 +19,18 @@ from pipelines.estimates import (
     Estimate,
     Rates,
 )
-from pipelines.features import BEAM_RUNNER, SLICES, TEST
+from pipelines.components.features import BEAM_RUNNER, SLICES, TEST
+from pipelines.engine.artifacts import (
+    Examples,
+    Input,
+    Model,
+    ModelBlessing,
+    ModelEvaluation,
+    Output,
+)
+from pipelines.engine.component import component
+from pipelines.engine.json_files import write_json
 from tfac.errors import DataError
-from tfac.files import whole_file
 
 METRICS_FILE, VALIDATION_FILE, TFMA_FOLDER = "metrics.json", "validation.json", "tfma"
 BLESSED_FILE, NOT_BLESSED_FILE = "BLESSED", "NOT_BLESSED"
@@ -90,8 +97,7 @@ def evaluator(
         ConfigError: the data set lacks an attribute that a model predicts.
         DataError: the data set or a model is broken, or the split has no pictures.
     """
-    from pipelines.slice_analysis import analyse
-    from tfac.data.preparing.beam import BeamWorkers
+    from pipelines.components.slice_analysis import analyse
     from tfac.data.records.info import read_info
     from tfac.evaluation.report import summarise, write_report
     from tfac.inference.exported_network import load_exported_network
@@ -122,7 +128,7 @@ def evaluator(
         np.where(scores.label_mask > 0.5, scores.labels > 0.5, UNKNOWN),
         answers,
         slicings,
-        BeamWorkers(beam_runner, tuple(beam_options or ())).pipeline_options(),
+        create_workers(beam_runner, beam_options).pipeline_options(),
     )
     limits = Limits(
         min_balanced_accuracy,
@@ -257,8 +263,7 @@ def _write(
             {"slices": list(pair), **_as_json(rates)} for pair, rates in analysis.gaps.items()
         ],
     }
-    with whole_file(evaluation.path / VALIDATION_FILE) as aside:
-        aside.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    write_json(evaluation.path / VALIDATION_FILE, content)
     name = NOT_BLESSED_FILE if reasons else BLESSED_FILE
     (blessing.path / name).write_text("".join(f"{reason}\n" for reason in reasons), "utf-8")
     blessing.properties |= verdict

@@ -1,17 +1,17 @@
 """ExampleGen: the records that everything else reads, from any source of tfac-prepare."""
 
 import dataclasses
-import hashlib
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipelines.artifacts import Examples, Output
-from pipelines.beam import create_workers
-from pipelines.component import Parameters, component
-from pipelines.features import BEAM_RUNNER
+from pipelines.components.beam import create_workers
+from pipelines.components.features import BEAM_RUNNER
+from pipelines.components.source_files import files_fingerprint
+from pipelines.engine.artifacts import Examples, Output
+from pipelines.engine.component import Parameters, component
 from tfac.errors import ConfigError
 
 _DRAWN, _PREPARED = "synthetic_faces", "records"
@@ -19,19 +19,10 @@ _FILE_OPTIONS = ("labels", "split_file", "groups_file")  # of a source's options
 
 
 def source_fingerprint(parameters: Parameters) -> str:
-    """Returns a text that changes when a file of the source is added, removed or replaced.
-
-    Files count by name, size and time of change: pictures of gigabytes are not read.
-    """
+    """Returns a text that changes with the files of the source; see `files_fingerprint`."""
     options = parameters.get("options") or {}
     roots = [parameters.get("source_dir"), *(options.get(name) for name in _FILE_OPTIONS)]
-    digest = hashlib.sha256()
-    for root in filter(None, roots):
-        for path in _files(Path(root)):
-            status = path.stat()
-            name = path.relative_to(root) if path != Path(root) else path.name
-            digest.update(f"{name} {status.st_size} {status.st_mtime_ns}\n".encode())
-    return digest.hexdigest()
+    return " ".join(files_fingerprint(root) for root in roots if root)
 
 
 @component(external=source_fingerprint, neutral=("beam_runner", "beam_options"), resumable=True)
@@ -139,15 +130,3 @@ def _copy_records(source_dir: str, path: Path) -> None:
     target = path / info.path.name
     shutil.rmtree(target, ignore_errors=True)  # a copy that was stopped
     shutil.copytree(info.path, target)
-
-
-def _files(root: Path) -> Iterator[Path]:
-    """Yields a file itself, or all files below a folder, by name."""
-    if not root.is_dir():
-        if root.exists():
-            yield root
-        return
-    for folder, folders, names in os.walk(root):
-        folders.sort()
-        for name in sorted(names):
-            yield Path(folder, name)

@@ -2,18 +2,18 @@
 
 import dataclasses
 import itertools
-import json
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 from scipy.spatial.distance import jensenshannon
 from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2
 
-from pipelines.artifacts import ExampleAnomalies, ExampleStatistics, Input, Output, Schema
-from pipelines.component import component
+from pipelines.components.features import REQUIRED_SPLITS, TRAIN, label_feature
 from pipelines.components.schema_gen import SCHEMA_FILE
 from pipelines.components.statistics_gen import read_statistics
-from pipelines.features import REQUIRED_SPLITS, TRAIN, label_feature
+from pipelines.engine.artifacts import ExampleAnomalies, ExampleStatistics, Input, Output, Schema
+from pipelines.engine.component import component
+from pipelines.engine.json_files import write_json
 from tfac.data_report.schema import find_anomalies, read_schema
 from tfac.data_report.summary import DataSetSummary, SplitSummary, frequency_difference
 from tfac.files import whole_file
@@ -251,9 +251,7 @@ def _content_anomalies(pair: Compared) -> Iterator[Anomaly]:
 def _write(
     found: Sequence[Anomaly], schema: schema_pb2.Schema, anomalies: ExampleAnomalies
 ) -> None:
-    with whole_file(anomalies.path / ANOMALIES_FILE) as aside:
-        content = [dataclasses.asdict(anomaly) for anomaly in found]
-        aside.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    write_json(anomalies.path / ANOMALIES_FILE, [dataclasses.asdict(each) for each in found])
     with whole_file(anomalies.path / PROTO_FILE) as aside:
         aside.write_bytes(_as_proto(found, schema).SerializeToString(deterministic=True))
 

@@ -3,7 +3,6 @@
 import contextlib
 import re
 import subprocess
-import sys
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -11,16 +10,16 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines.artifacts import InfraBlessing, Input, Model, Output
-from pipelines.component import component
 from pipelines.components.evaluator import find_export
+from pipelines.engine.artifacts import InfraBlessing, Input, Model, Output
+from pipelines.engine.child import start
+from pipelines.engine.component import component
 
 BLESSED_FILE, NOT_BLESSED_FILE = "INFRA_BLESSED", "INFRA_NOT_BLESSED"
 
 _REQUESTS = Path("assets.extra", "tf_serving_warmup_requests")
 _TOLERANCE = 1e-4  # between the answers of the two
 _SERVING = re.compile(r"Serving \S+ version .* at grpc://(\S+) and")
-_CHILD = (sys.executable, "-m", "pipelines.child")
 
 
 class _Refused(Exception):
@@ -96,7 +95,7 @@ def _write_requests(export: Path, folder: Path) -> list:
 
 def _answer_alone(export: Path, folder: Path, timeout: float) -> list[dict[str, np.ndarray]]:
     """Returns the answers of a process that has TensorFlow alone."""
-    command = [*_CHILD, "pipelines.tensorflow_alone", str(export), str(folder)]
+    command = ["pipelines.components.tensorflow_alone", str(export), str(folder)]
     with _process(command, folder / "log.txt") as process:
         try:
             status = process.wait(timeout)
@@ -136,7 +135,7 @@ def _server(export: Path, timeout: float) -> Iterator[str]:
     flags = [f"--saved_model={export}", "--port=0", "--rest_api_port=0", "--grace=0"]
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder, "log.txt")
-        with _process([*_CHILD, "tfac.cli.serve", *flags], log, subprocess.PIPE) as process:
+        with _process(["tfac.cli.serve", *flags], log, subprocess.PIPE) as process:
             too_late = threading.Timer(timeout, process.kill)
             too_late.start()
             try:
@@ -151,11 +150,9 @@ def _server(export: Path, timeout: float) -> Iterator[str]:
 
 @contextlib.contextmanager
 def _process(command: list[str], log: Path, stdout: int = subprocess.DEVNULL) -> Iterator:
-    """Yields a process that ends with the block, and with this process however that ends."""
+    """Yields the process of a module, which ends with the block, and with this process."""
     with open(log, "w") as stderr:
-        process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=stdout, stderr=stderr, text=True
-        )
+        process = start(*command, stdout=stdout, stderr=stderr, text=True)
     try:
         yield process
     finally:

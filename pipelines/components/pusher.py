@@ -1,13 +1,15 @@
 """Pusher: puts a blessed model into service, as the next version of its folder."""
 
-import json
 import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipelines.artifacts import (
+import filelock
+
+from pipelines.components.evaluator import METRICS_FILE, find_export
+from pipelines.engine.artifacts import (
     Artifact,
     InfraBlessing,
     Input,
@@ -17,12 +19,10 @@ from pipelines.artifacts import (
     Output,
     PushedModel,
 )
-from pipelines.component import component
-from pipelines.components.evaluator import METRICS_FILE, find_export
-from pipelines.locks import Locks
-from pipelines.origin import read_origin, write_origin
+from pipelines.engine.component import component
+from pipelines.engine.json_files import read_json, write_json
+from pipelines.engine.origin import read_origin, write_origin
 from tfac.errors import ConfigError, DataError, ServingError
-from tfac.files import whole_file
 
 PUSHED_FILE = "pushed.json"
 
@@ -84,23 +84,20 @@ def pusher(
             raise DataError(f"expected a model that {name} blesses. Received: {reasons}")
     if keep < 2:
         raise ConfigError(f"keep: expected 2 or more. Received: {keep}")
-    folder, locks = Path(destination), Locks(Path(destination, _LOCK_FILE))
-    try:
-        with locks.hold("push"):
-            version = _push(model, evaluation, folder)
-            used = _versions_in_use(folder, server, server_model, model_config_file)
-            removed = _remove_oldest(folder, keep, used)
-    finally:
-        locks.close()
+    folder = Path(destination)
+    folder.mkdir(parents=True, exist_ok=True)
+    with filelock.FileLock(folder / _LOCK_FILE):
+        version = _push(model, evaluation, folder)
+        used = _versions_in_use(folder, server, server_model, model_config_file)
+        removed = _remove_oldest(folder, keep, used)
     pushed_model.properties |= {"destination": destination, "version": version}
     content = {**pushed_model.properties, "removed": removed}
-    with whole_file(pushed_model.path / PUSHED_FILE) as aside:
-        aside.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    write_json(pushed_model.path / PUSHED_FILE, content)
 
 
 def _push(model: Model, evaluation: ModelEvaluation, folder: Path) -> int:
     """Returns the version that the model has now."""
-    versions, metrics = _versions(folder), _read(evaluation.path / METRICS_FILE)
+    versions, metrics = _versions(folder), read_json(evaluation.path / METRICS_FILE)
     if versions and _is_of(folder / str(versions[-1]), model):
         # Pushed by a run that was killed before it could say so.
         _write_evaluation(folder / str(versions[-1]), metrics)
@@ -134,7 +131,7 @@ def _write_evaluation(version: Path, metrics: Mapping[str, Any]) -> None:
     extra = version / _EXTRA
     report = {name: value for name, value in metrics.items() if name != "model"}
     write_report(report, extra / METRICS_FILE)
-    write_model_card(extra, _read(extra / _METADATA_FILE), metrics)
+    write_model_card(extra, read_json(extra / _METADATA_FILE), metrics)
 
 
 def _versions_in_use(
@@ -177,10 +174,3 @@ def _versions(folder: Path) -> list[int]:
     if not folder.is_dir():
         return []
     return sorted(int(path.name) for path in folder.iterdir() if path.name.isdecimal())
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
-        raise DataError(f"{path}: cannot be read: {error!r}") from error

@@ -3,9 +3,9 @@
 import hashlib
 from pathlib import Path
 
-from pipelines.artifacts import ExampleStatistics, Input, Output, Schema
-from pipelines.component import Parameters, component
 from pipelines.components.statistics_gen import read_statistics
+from pipelines.engine.artifacts import ExampleStatistics, Input, Output, Schema
+from pipelines.engine.component import Parameters, component
 from tfac.data_report.schema import create_schema, read_schema, write_schema
 
 SCHEMA_FILE = "schema.pbtxt"

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from tensorflow_metadata.proto.v0 import statistics_pb2
 
-from pipelines.artifacts import Examples, ExampleStatistics, Input, Output
-from pipelines.beam import create_workers
-from pipelines.component import component
-from pipelines.features import BEAM_RUNNER, label_feature
+from pipelines.components.beam import create_workers
+from pipelines.components.features import BEAM_RUNNER, label_feature
+from pipelines.engine.artifacts import Examples, ExampleStatistics, Input, Output
+from pipelines.engine.component import component
 from tfac.data_report.summary import (
     EDGES,
     DataSetSummary,

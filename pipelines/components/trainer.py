@@ -1,11 +1,11 @@
 """Trainer: a network trained as tfac-train does, and its export."""
 
-import hashlib
 import shutil
-from collections.abc import Iterator
-from pathlib import Path
 
-from pipelines.artifacts import (
+from pipelines.components.recipe import refuse_blocking, training_config
+from pipelines.components.source_files import files_fingerprint
+from pipelines.components.tuner import read_hyperparameters
+from pipelines.engine.artifacts import (
     ExampleAnomalies,
     Examples,
     HyperParameters,
@@ -14,9 +14,7 @@ from pipelines.artifacts import (
     Output,
     TransformGraph,
 )
-from pipelines.component import Parameters, component
-from pipelines.components.tuner import read_hyperparameters
-from pipelines.recipe import refuse_blocking, training_config
+from pipelines.engine.component import Parameters, component
 
 WORKDIR, SAVED_MODEL = "workdir", "saved_model"
 
@@ -24,12 +22,8 @@ WORKDIR, SAVED_MODEL = "workdir", "saved_model"
 def initial_weights_fingerprint(parameters: Parameters) -> str:
     """Returns a text that changes with the weights that training starts from."""
     options = parameters.get("options") or {}
-    digest = hashlib.sha256()
-    for name in ("backbone_weights", "initial_workdir"):
-        for path in _files(options.get(name)):
-            status = path.stat()
-            digest.update(f"{path.name} {status.st_size} {status.st_mtime_ns}\n".encode())
-    return digest.hexdigest()
+    places = [options.get(name) for name in ("backbone_weights", "initial_workdir")]
+    return " ".join(files_fingerprint(place) for place in places if place)
 
 
 @component(external=initial_weights_fingerprint, resumable=True)
@@ -85,12 +79,3 @@ def trainer(
         "step": trained.step,
         "options": config.to_dict(),
     }
-
-
-def _files(place: str | None) -> Iterator[Path]:
-    """Yields a file itself, or all files below a folder, by name."""
-    path = Path(place or "")
-    if place and path.is_dir():
-        yield from sorted(each for each in path.rglob("*") if each.is_file())
-    elif place and path.exists():
-        yield path

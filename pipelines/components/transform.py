@@ -1,12 +1,10 @@
 """Transform: the preprocessing that training, evaluation and serving share, as one graph."""
 
-import json
-
-from pipelines.artifacts import Examples, Input, Output, TransformGraph
-from pipelines.component import component
-from pipelines.features import TRAIN
+from pipelines.components.features import TRAIN
+from pipelines.engine.artifacts import Examples, Input, Output, TransformGraph
+from pipelines.engine.component import component
+from pipelines.engine.json_files import write_json
 from tfac.errors import ConfigError
-from tfac.files import whole_file
 
 GRAPH_FOLDER, TRANSFORM_FILE = "saved_model", "transform.json"
 
@@ -37,7 +35,7 @@ def transform(
         ConfigError: an image size that cannot be used.
         DataError: a record cannot be read, or paths do not agree.
     """
-    from pipelines.transform_graph import check_paths, write_graph
+    from pipelines.components.transform_graph import check_paths, write_graph
     from tfac.data.records.info import read_info
 
     if len(image_size) != 2 or not all(isinstance(side, int) for side in image_size):
@@ -52,6 +50,5 @@ def transform(
         "landmark_scheme": info.landmark_scheme.name,
         "fingerprint": info.fingerprint,
     }
-    with whole_file(transform_graph.path / TRANSFORM_FILE) as aside:
-        aside.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+    write_json(transform_graph.path / TRANSFORM_FILE, about)
     transform_graph.properties |= about

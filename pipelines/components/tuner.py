@@ -1,14 +1,19 @@
-"""Tuner: a small search over the training recipe, with KerasTuner."""
+"""Tuner: a small search over the training recipe.
+
+It draws from a grid of a few options. KerasTuner, which did this before, has no public way to try
+the recipe's own values first and to stop at broken data.
+"""
 
 import dataclasses
-import json
 import math
+import random
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipelines.artifacts import (
+from pipelines.components.recipe import refuse_blocking, training_config
+from pipelines.engine.artifacts import (
     ExampleAnomalies,
     Examples,
     HyperParameters,
@@ -16,10 +21,9 @@ from pipelines.artifacts import (
     Output,
     TransformGraph,
 )
-from pipelines.component import component
-from pipelines.recipe import refuse_blocking, training_config
+from pipelines.engine.component import component
+from pipelines.engine.json_files import read_json, write_json
 from tfac.errors import ConfigError, DataError, TrainingError
-from tfac.files import whole_file
 
 HYPERPARAMETERS_FILE, TRIALS_FILE = "hyperparameters.json", "trials.json"
 
@@ -78,14 +82,20 @@ def tuner(
     config = training_config(experiment, protocol, options or {}, transform_graph)
     shorter = _shortened(config, epochs)
     search = hyperparameters.path / _SEARCH
-    trials = _search(shorter, _space(config, space), examples.path, search, max_trials, seed)
+    trials = []
+    for number, values in enumerate(_draw(_space(config, space), max_trials, seed)):
+        try:
+            score = _train(shorter, values, examples.path, search / str(number))
+        except TrainingError:
+            score = None
+        trials.append({"values": values, "score": score})
     done = [trial for trial in trials if trial["score"] is not None]
     if not done:
         raise TrainingError(f"none of {len(trials)} trainings came to an end")
     best = max(done, key=lambda trial: trial["score"])
-    _write_json(best["values"], hyperparameters.path / HYPERPARAMETERS_FILE)
-    _write_json(trials, hyperparameters.path / TRIALS_FILE)
-    shutil.rmtree(search)
+    write_json(hyperparameters.path / HYPERPARAMETERS_FILE, best["values"])
+    write_json(hyperparameters.path / TRIALS_FILE, trials)
+    shutil.rmtree(search, ignore_errors=True)
     hyperparameters.properties |= {"trials": len(trials), **best}
 
 
@@ -95,11 +105,7 @@ def read_hyperparameters(hyperparameters: HyperParameters) -> dict[str, Any]:
     Raises:
         DataError: the file is missing or broken.
     """
-    path = hyperparameters.path / HYPERPARAMETERS_FILE
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
-        raise DataError(f"{path}: expected what the Tuner writes. {error!r}") from error
+    return read_json(hyperparameters.path / HYPERPARAMETERS_FILE, "what the Tuner writes")
 
 
 def _shortened(config, epochs: int):
@@ -124,62 +130,23 @@ def _space(config, space: Mapping[str, list] | None) -> dict[str, list]:
     return {name: list(dict.fromkeys([getattr(config, name), *v])) for name, v in space.items()}
 
 
-def _search(
-    config, space: Mapping[str, list], data_dir: Path, folder: Path, max_trials: int, seed: int
-) -> list[dict[str, Any]]:
-    """Returns the values and score of each trial.
+def _draw(space: Mapping[str, list], count: int, seed: int) -> list[dict[str, Any]]:
+    """Returns so many of the space's values, none twice, the recipe's own first.
 
-    A search that was killed is made again from the start: it is the same by its seed, and trials
-    that had begun go on from what they left in their folders.
+    They are the same by their seed, so a search that was killed is made again from the start;
+    trials that had begun go on from what they left in their folders.
     """
-    import keras_tuner
+    total = math.prod(map(len, space.values()))
+    others = random.Random(seed).sample(range(1, total), min(count, total) - 1)
+    return [_nth(space, number) for number in (0, *others)]
 
-    parameters = keras_tuner.HyperParameters()
+
+def _nth(space: Mapping[str, list], number: int) -> dict[str, Any]:
+    chosen = {}
     for name, values in space.items():
-        # KerasTuner chooses among one kind of value: positions, not values.
-        parameters.Int(name, 0, len(values) - 1, default=0)
-
-    class Oracle(keras_tuner.oracles.RandomSearchOracle):
-        """Tries the recipe's own values first."""
-
-        def populate_space(self, trial_id):
-            if not self.trials:
-                return {"status": "RUNNING", "values": dict.fromkeys(space, 0)}
-            return super().populate_space(trial_id)
-
-    class Search(keras_tuner.engine.base_tuner.BaseTuner):
-        """A trial is a training by tfac."""
-
-        def run_trial(self, trial):
-            values = {name: space[name][trial.hyperparameters.get(name)] for name in space}
-            try:
-                score = _train(config, values, data_dir, folder / trial.trial_id)
-            except TrainingError as error:
-                raise keras_tuner.errors.FailedTrialError(str(error)) from error
-            except Exception as error:  # KerasTuner would go on with the next trial
-                raise keras_tuner.errors.FatalError(str(error)) from error
-            return {"score": score}
-
-    oracle = Oracle(
-        objective=keras_tuner.Objective("score", "max"),
-        max_trials=max_trials,
-        hyperparameters=parameters,
-        seed=seed + 1,  # 0 stands for any
-        max_consecutive_failed_trials=max_trials + 1,
-    )
-    search = Search(oracle, directory=str(folder), project_name="kerastuner", overwrite=True)
-    oracle.verbose = 0
-    try:
-        search.search()
-    except keras_tuner.errors.FatalError as error:
-        raise error.__cause__ from None
-    return [
-        {
-            "values": {name: space[name][trial.hyperparameters.get(name)] for name in space},
-            "score": trial.score,
-        }
-        for trial in (oracle.trials[name] for name in oracle.start_order)
-    ]
+        number, position = divmod(number, len(values))
+        chosen[name] = values[position]
+    return chosen
 
 
 def _train(config, values: Mapping[str, Any], data_dir: Path, folder: Path) -> float:
@@ -194,7 +161,7 @@ def _train(config, values: Mapping[str, Any], data_dir: Path, folder: Path) -> f
 
     score_file = folder / _SCORE_FILE
     if score_file.exists():
-        return json.loads(score_file.read_text(encoding="utf-8"))
+        return read_json(score_file)["score"]
     config = dataclasses.replace(config, **values)
     run_training(config, data_dir, folder)
     trained, info = load_trained_network(folder), read_info(data_dir)
@@ -209,11 +176,6 @@ def _train(config, values: Mapping[str, Any], data_dir: Path, folder: Path) -> f
         raise DataError(
             f"split {split} of {data_dir}: no attribute is shown in some pictures alone"
         )
-    _write_json(score, score_file)
+    write_json(score_file, {"score": score})
     keras.backend.clear_session()
     return score
-
-
-def _write_json(content: Any, path: Path) -> None:
-    with whole_file(path) as aside:
-        aside.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

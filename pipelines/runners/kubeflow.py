@@ -13,17 +13,17 @@ order, storage, cache and records. Three things are other than with the local ru
 
 import dataclasses
 import inspect
-import json
 import runpy
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipelines.artifacts import Artifact, Examples, InferenceResult, Model
-from pipelines.graph import Node, Pipeline, Reference, Resolve
+from pipelines.engine.artifacts import Artifact, Examples, InferenceResult, Model
+from pipelines.engine.graph import Node, Pipeline, Reference, Resolve
+from pipelines.engine.json_files import read_json
 from pipelines.runners.kubeflow_step import encode_parameter, plain_type
-from tfac.errors import ConfigError
+from tfac.errors import ConfigError, DataError
 from tfac.files import whole_file
 
 try:
@@ -90,10 +90,10 @@ def read_options(path: Path) -> KubeflowOptions:
         ConfigError: the file cannot be read, or has other names in it.
     """
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = read_json(path)
         resources = {name: Resources(**each) for name, each in values.pop("resources", {}).items()}
         return KubeflowOptions(**values, resources=resources)
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+    except (DataError, TypeError, AttributeError) as error:
         raise ConfigError(f"{path}: expected options of Kubeflow in JSON. {error}") from error
 
 

@@ -13,10 +13,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pipelines.artifacts import ARTIFACT_TYPES, Artifact
-from pipelines.component import ComponentSpec, spec
+from pipelines.engine.artifacts import ARTIFACT_TYPES, Artifact
+from pipelines.engine.component import ComponentSpec, spec
+from pipelines.engine.json_files import read_json, write_json
 from tfac.errors import DataError
-from tfac.files import whole_file
 
 _CONTENTS, _PROPERTIES = "contents", "properties.json"
 _PLAIN = (str, int, float, bool)
@@ -92,13 +92,12 @@ def _read_input(given: Any, about: ComponentSpec, name: str) -> Artifact | None:
         return None
     expected = about.inputs[name].type
     path = Path(given.path, _PROPERTIES)
-    try:
-        note = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
+    if not path.exists():
         raise DataError(
             f"{about.name}: input {name}: expected an artifact of this pipeline with a "
             f"{_PROPERTIES}. Received: {given.uri}"
-        ) from error
+        )
+    note = read_json(path)
     kind = ARTIFACT_TYPES.get(note["type"])
     if kind is None or not issubclass(kind, expected):
         raise DataError(
@@ -110,9 +109,7 @@ def _read_input(given: Any, about: ComponentSpec, name: str) -> Artifact | None:
 
 def _write_properties(output: Artifact, given: Any) -> None:
     kind = type(output).__name__
-    with whole_file(Path(given.path, _PROPERTIES)) as aside:
-        note = {"type": kind, "properties": output.properties}
-        aside.write_text(json.dumps(note, indent=1) + "\n", encoding="utf-8")
+    write_json(Path(given.path, _PROPERTIES), {"type": kind, "properties": output.properties})
     given.metadata["type"] = kind
     for name, value in output.properties.items():
         given.metadata[name] = value if isinstance(value, _PLAIN) else json.dumps(value)

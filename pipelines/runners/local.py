@@ -15,8 +15,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pipelines.artifacts import ARTIFACT_TYPES, Artifact, Origin
-from pipelines.caching import (
+from pipelines.engine.artifacts import ARTIFACT_TYPES, Artifact, Origin
+from pipelines.engine.caching import (
     Work,
     code_version,
     explain_cached,
@@ -24,11 +24,10 @@ from pipelines.caching import (
     is_as_recorded,
     read_contents,
 )
-from pipelines.graph import LATEST_PUSHED, Node, Pipeline, Reference
-from pipelines.locks import Locks
-from pipelines.resolution import resolve
-from pipelines.runners.step import call_in_process_of_its_own
-from pipelines.store import (
+from pipelines.engine.graph import LATEST_PUSHED, Node, Pipeline, Reference
+from pipelines.engine.locks import Locks
+from pipelines.engine.resolution import resolve
+from pipelines.engine.store import (
     COMPLETE,
     FAILED,
     KILLED,
@@ -38,6 +37,7 @@ from pipelines.store import (
     ExecutionRecord,
     MetadataStore,
 )
+from pipelines.runners.step import call_in_process_of_its_own
 from tfac import errors
 from tfac.training.interruption import Interrupted
 
@@ -68,7 +68,7 @@ class LocalRunner:
     """Runs pipelines on this machine.
 
     Args:
-        root: the folder of all that components write, and of the lock file.
+        root: the folder of all that components write, and of the locks' files.
         store: the records.
         isolate: run each component in a process of its own.
         report: is told what happens, a line at a time.
@@ -94,19 +94,7 @@ class LocalRunner:
             function(**inputs, **outputs, **parameters)
 
         self._call = call_in_process_of_its_own if isolate else call
-        self._locks = Locks(self._root / ".locks")
-
-    def close(self) -> None:
-        """Frees the lock file."""
-        self._locks.close()
-
-    def __enter__(self) -> "LocalRunner":
-        """Returns itself, to be closed at the block's end."""
-        return self
-
-    def __exit__(self, *_) -> None:
-        """Closes it."""
-        self.close()
+        self._locks = Locks(self._root / ".lock-files")
 
     def run(self, pipeline: Pipeline, config: Any = None) -> RunResult:
         """Runs a pipeline.
@@ -126,7 +114,7 @@ class LocalRunner:
                 for node in pipeline.nodes:
                     run.outputs[node.name] = self._run_node(node, run)
             except BaseException as error:
-                self._store.end_run(run_id, _state_after(error), _first_line(error))
+                self._store.end_run(run_id, _state_after(error), _words(error))
                 self._on_end(run_id)
                 raise
             self._store.end_run(run_id, COMPLETE)
@@ -138,8 +126,8 @@ class LocalRunner:
         """Records the run, whose lock tells others that it is alive."""
         with self._locks.hold("runs"):
             for run in self._store.runs(pipeline.name, RUNNING):
-                with self._locks.hold_if_free(f"run {run.id}") as is_dead:
-                    if is_dead:
+                if lock := self._locks.take(f"run {run.id}"):  # it is dead
+                    with lock:
                         self._bury(run.id)
             run_id = self._store.begin_run(
                 pipeline.name, config, pipeline.describe(), code_version()
@@ -240,7 +228,7 @@ class LocalRunner:
             fields = _describe(outputs, f"{node.name}/{execution_id}")
             _rename(aside, folder / str(execution_id))
         except BaseException as error:
-            self._store.fail_execution(execution_id, _state_after(error), _first_line(error))
+            self._store.fail_execution(execution_id, _state_after(error), _words(error))
             if not resumable:
                 shutil.rmtree(aside, ignore_errors=True)
             raise
@@ -264,10 +252,13 @@ class LocalRunner:
 
     def _clear_asides(self, pipeline: Pipeline) -> None:
         """Removes what resumable components had begun and nobody has gone on with."""
-        for node in pipeline.nodes:
-            for aside in (self._root / node.name).glob(f"{_ASIDE}*"):
-                with self._locks.hold_if_free("runs") as free:
-                    if free and not self._store.runs(pipeline.name, RUNNING):
+        lock = self._locks.take("runs")
+        if lock is None:
+            return
+        with lock:
+            if not self._store.runs(pipeline.name, RUNNING):
+                for node in pipeline.nodes:
+                    for aside in (self._root / node.name).glob(f"{_ASIDE}*"):
                         shutil.rmtree(aside, ignore_errors=True)
 
 
@@ -339,6 +330,6 @@ def _state_after(error: BaseException) -> str:
     return KILLED if interrupted else FAILED
 
 
-def _first_line(error: BaseException) -> str:
+def _words(error: BaseException) -> str:
     text = str(error).strip() or type(error).__name__
     return text if isinstance(error, errors.TfacError) else f"{type(error).__name__}: {text}"

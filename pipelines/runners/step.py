@@ -1,27 +1,23 @@
-"""One component in a process of its own: ``python -m pipelines.runners.step``.
+"""One component in a process of its own, which ends with the one that started it.
 
-The request is a line of JSON on the process's standard input, and the process ends with the one
-that holds the other end of that. What came of it is left in the file that the request names: the
+The request is a file in a folder that the process is given; what came of it is left there: the
 properties of the outputs, or an error that tfac raised on purpose.
 """
 
-import contextlib
 import dataclasses
 import importlib
-import json
-import os
-import signal
-import subprocess
 import sys
 import tempfile
-import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pipelines.artifacts import ARTIFACT_TYPES, Artifact, Origin
+from pipelines.engine.artifacts import ARTIFACT_TYPES, Artifact, Origin
+from pipelines.engine.child import start
+from pipelines.engine.json_files import read_json, write_json
 from tfac import errors
-from tfac.files import whole_file
+
+_REQUEST, _ANSWER = "request.json", "answer.json"
 
 
 def call_in_process_of_its_own(
@@ -37,32 +33,29 @@ def call_in_process_of_its_own(
         RuntimeError: the process ended in another way; it has written why to standard error.
     """
     with tempfile.TemporaryDirectory() as folder:
-        answer_file = Path(folder, "answer.json")
         request = {
             "function": f"{function.__module__}:{function.__qualname__}",
             "inputs": {name: each and _as_json(each) for name, each in inputs.items()},
             "outputs": {name: _as_json(each) for name, each in outputs.items()},
             "parameters": dict(parameters),
-            "answer": str(answer_file),
             "python_path": sys.path,
         }
-        status = _run_process(json.dumps(request))
-        if not answer_file.exists():
+        write_json(Path(folder, _REQUEST), request)
+        status = _run_process(folder)
+        if not Path(folder, _ANSWER).exists():
             ending = f"signal {-status}" if status < 0 else f"status {status}"
             raise RuntimeError(f"its process ended with {ending}")
-        answer = json.loads(answer_file.read_text(encoding="utf-8"))
+        answer = read_json(Path(folder, _ANSWER))
     if "error" in answer:
         raise getattr(errors, answer["error"], errors.TfacError)(answer["message"])
     for name, properties in answer["properties"].items():
         outputs[name].properties.update(properties)
 
 
-def _run_process(request: str) -> int:
+def _run_process(folder: str) -> int:
     """Returns the process's status."""
-    process = subprocess.Popen([sys.executable, "-m", __name__], stdin=subprocess.PIPE, text=True)
+    process = start(__name__, folder)
     try:
-        process.stdin.write(request + "\n")
-        process.stdin.flush()
         return process.wait()
     except KeyboardInterrupt:  # the terminal has sent it to the other process too
         process.wait()
@@ -72,14 +65,12 @@ def _run_process(request: str) -> int:
         process.wait()
         raise
     finally:
-        with contextlib.suppress(BrokenPipeError):
-            process.stdin.close()
+        process.stdin.close()
 
 
-def main() -> int:
-    """Runs the component that the request names."""
-    request = json.loads(sys.stdin.readline())
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+def main(folder: str) -> int:
+    """Runs the component that the request in a folder names."""
+    request = read_json(Path(folder, _REQUEST))
     sys.path[:] = request["python_path"]
     module, _, name = request["function"].partition(":")
     function = getattr(importlib.import_module(module), name)
@@ -91,8 +82,7 @@ def main() -> int:
         answer = {"error": type(error).__name__, "message": str(error)}
     else:
         answer = {"properties": {name: each.properties for name, each in outputs.items()}}
-    with whole_file(request["answer"]) as path:
-        path.write_text(json.dumps(answer), encoding="utf-8")
+    write_json(Path(folder, _ANSWER), answer)
     return 1 if "error" in answer else 0
 
 
@@ -110,12 +100,5 @@ def _from_json(fields: Mapping[str, Any]) -> Artifact:
     return ARTIFACT_TYPES[fields["type"]](Path(fields["path"]), fields["properties"], origin)
 
 
-def _end_with_parent() -> None:
-    # Nothing more is sent: the end of the input is the end of the parent. Its locks are free then,
-    # so nothing may go on being written here.
-    sys.stdin.read()
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(*sys.argv[1:]))

@@ -7,17 +7,8 @@ from pipelines.pipeline import create_pipeline
 from tfac.errors import ConfigError
 
 ALL = (
-    "ExampleGen",
-    "StatisticsGen",
-    "SchemaGen",
-    "ExampleValidator",
-    "Transform",
-    "Tuner",
-    "Trainer",
-    "Evaluator",
-    "InfraValidator",
-    "Pusher",
-    "BulkInferrer",
+    *("ExampleGen", "StatisticsGen", "SchemaGen", "ExampleValidator", "Transform", "Tuner"),
+    *("Trainer", "Evaluator", "InfraValidator", "Pusher", "BulkInferrer"),
 )
 DATA = ("ExampleGen.dataset=folder", "ExampleGen.source_dir=photos")
 

@@ -5,9 +5,9 @@ pytest.importorskip("sqlalchemy")
 from PIL import Image
 from toy_pipeline import run_toys
 
+from pipelines.engine.origin import ORIGIN_FILE, read_origin
+from pipelines.engine.store import MetadataStore
 from pipelines.lineage import describe, draw, find_push, find_steps
-from pipelines.origin import ORIGIN_FILE, read_origin
-from pipelines.store import MetadataStore
 from tfac.errors import DataError
 
 
@@ -18,7 +18,7 @@ def steps_of(folder, store=None):
         return find_steps(records, push)
 
 
-def test_lineage_of_a_push_names_what_it_followed_from(toy_root):
+def test_lineage_of_a_push_names_and_draws_what_it_followed_from(toy_root, tmp_path):
     run_toys(toy_root)
     run_toys(toy_root, quality=7)
     run_toys(toy_root, quality=3)  # refused; has no part in it
@@ -38,6 +38,12 @@ def test_lineage_of_a_push_names_what_it_followed_from(toy_root):
     assert f"code: {steps[0].execution.code_version[:12]}" in text
     assert "input baseline: Trainer/4/model" in text and "(of an earlier run)" in text
     assert "\n  parameter quality: 5\n" not in text  # the baseline's own history is its own
+    figure = draw(steps, "toy, version 2")
+    texts = [text.get_text() for text in figure.axes[0].texts]
+    assert {"ExampleGen", "Trainer", "Evaluator", "Pusher", "Trainer/4/model"} <= set(texts)
+    figure.savefig(tmp_path / "lineage.png")
+    with Image.open(tmp_path / "lineage.png") as picture:
+        assert min(picture.size) > 100
 
 
 def test_lineage_is_found_from_a_moved_folder(toy_root, tmp_path_factory):
@@ -62,14 +68,3 @@ def test_folder_without_a_note_is_refused(tmp_path, content):
         (tmp_path / ORIGIN_FILE).write_text(content)
     with pytest.raises(DataError, match="Pusher writes"):
         read_origin(tmp_path)
-
-
-def test_drawing_has_a_box_for_each_step(toy_root, tmp_path):
-    run_toys(toy_root)
-    run_toys(toy_root, quality=7)
-    figure = draw(steps_of(toy_root.parent / "served" / "2"), "toy, version 2")
-    texts = [text.get_text() for text in figure.axes[0].texts]
-    assert {"ExampleGen", "Trainer", "Evaluator", "Pusher", "Trainer/4/model"} <= set(texts)
-    figure.savefig(tmp_path / "lineage.png")
-    with Image.open(tmp_path / "lineage.png") as picture:
-        assert min(picture.size) > 100

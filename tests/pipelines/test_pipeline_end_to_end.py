@@ -13,11 +13,10 @@ import pytest
 pytest.importorskip("sqlalchemy")
 pytest.importorskip("apache_beam")
 pytest.importorskip("tensorflow_model_analysis")
-pytest.importorskip("keras_tuner")
 
 import pyarrow.parquet as pq
 
-from pipelines.store import MetadataStore
+from pipelines.engine.store import MetadataStore
 
 pytestmark = pytest.mark.slow
 
@@ -150,6 +149,7 @@ def undisturbed(tmp_path_factory) -> Path:
     folder = make_folder(tmp_path_factory.mktemp("pipeline") / "undisturbed")
     states = run_pipeline(folder)
     assert len(states) == 11 and set(states.values()) == {"complete"}
+    assert len(list(folder.glob("pipeline_runs/tiny/Evaluator/*/blessing/BLESSED"))) == 1
     return folder
 
 
@@ -168,7 +168,7 @@ def test_run_without_work_does_not_import_tensorflow(undisturbed):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_lineage_and_page(undisturbed):
+def test_lineage_model_card_and_page(undisturbed):
     version = "saved_models/tiny/1"
     text = run_program(undisturbed, "pipelines.lineage", version, "--picture=lineage.png")
     for pattern in (
@@ -180,16 +180,22 @@ def test_lineage_and_page(undisturbed):
     ):
         assert re.search(pattern, text), pattern
     assert (undisturbed / "lineage.png").stat().st_size > 10_000
+    extra = undisturbed / version / "assets.extra"
+    metrics = json.loads((extra / "metrics.json").read_text())
+    assert metrics["pictures"] == 300 and "model" not in metrics
+    assert "Nothing was measured" not in (extra / "model_card.md").read_text()
     page = (undisturbed / "pipeline_runs" / "tiny" / "runs" / "1.html").read_text()
     assert "cannot be shown" not in page
     assert page.count("data:image/jpeg;base64,") == 3
 
 
-def test_pipeline_killed_in_each_component_ends_as_an_undisturbed_one(undisturbed, tmp_path):
+def test_pipeline_killed_again_and_again_ends_as_an_undisturbed_one(undisturbed, tmp_path):
+    """In those that go on where they were, and in the one that writes outside of the root."""
     folder = make_folder(tmp_path / "killed")
-    with open_store(undisturbed) as store:
-        components = [each.component for each in store.executions(1)]
-    for component in components:
+    for component in (
+        *("ExampleGen", "StatisticsGen", "Tuner", "Trainer"),
+        *("Pusher", "BulkInferrer"),
+    ):
         done = start(folder, "-c", KILLED_IN, "--config=tiny.json", component)
         assert done.returncode == -signal.SIGKILL, done.stdout[-3000:] + done.stderr[-3000:]
         with open_store(folder) as store:

@@ -12,8 +12,8 @@ pytest.importorskip("sqlalchemy")
 from toy_pipeline import create_toy_pipeline
 
 from pipelines.configs import PipelineConfig
+from pipelines.engine.store import KILLED, MetadataStore
 from pipelines.run import run_locally
-from pipelines.store import KILLED, MetadataStore
 
 # The real pipeline's module is never imported: that would import all of its components.
 TOY_RUN = """
@@ -95,15 +95,3 @@ def test_sigterm_stops_a_run_and_says_so_in_the_records(toy_root, isolate):
         assert [each.state for each in store.executions(1)] == ["complete", KILLED]
     assert (toy_root / "runs" / "1.html").is_file()
     assert list((toy_root / "StatisticsGen").iterdir()) == []
-
-
-@pytest.mark.slow
-def test_refusal_is_one_line(toy_root):
-    process = start(toy_root, "--set=toy.quality=5")
-    process.communicate(timeout=60)
-    assert process.returncode == 0
-    (toy_root.parent / "source.txt").write_text("1 1")
-    process = start(toy_root)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 1
-    assert errors.strip() == "error: the examples have blocking anomalies"

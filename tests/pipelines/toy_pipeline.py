@@ -13,7 +13,7 @@ import sys
 import time
 from pathlib import Path
 
-from pipelines.artifacts import (
+from pipelines.engine.artifacts import (
     ExampleAnomalies,
     Examples,
     ExampleStatistics,
@@ -23,11 +23,11 @@ from pipelines.artifacts import (
     Output,
     PushedModel,
 )
-from pipelines.component import component
-from pipelines.graph import LATEST_PUSHED, LATEST_VALID, Node, Pipeline, Reference, Resolve
-from pipelines.origin import write_origin
+from pipelines.engine.component import component, spec
+from pipelines.engine.graph import LATEST_PUSHED, LATEST_VALID, Node, Pipeline, Reference, Resolve
+from pipelines.engine.origin import write_origin
+from pipelines.engine.store import MetadataStore
 from pipelines.runners.local import LocalRunner
-from pipelines.store import MetadataStore
 from tfac.errors import DataError, TfacError
 
 DEFAULTS = {"source": "", "destination": "", "quality": 5, "margin": 0, "workers": 1, "pause": 0}
@@ -150,37 +150,24 @@ def pusher(
 def create_toy_pipeline(name: str = "toy", **values) -> Pipeline:
     """Returns the pipeline with some of the parameters in DEFAULTS changed."""
     values = {**DEFAULTS, **values}
+
+    def node(function, blessed_by=(), **inputs) -> Node:
+        parameters = {name: values[name] for name in spec(function).parameters}
+        return Node(function, inputs, parameters, blessed_by)
+
     statistics, model = Reference("StatisticsGen", "statistics"), Reference("Trainer", "model")
     examples, blessing = Reference("ExampleGen", "examples"), Reference("Evaluator", "blessing")
     previous = Resolve(ExampleStatistics, LATEST_VALID, statistics)
-    return Pipeline(
-        name,
-        (
-            Node(example_gen, {}, _take(values, "source", "workers")),
-            Node(statistics_gen, {"examples": examples}, _take(values, "pause")),
-            Node(example_validator, {"statistics": statistics, "previous": previous}),
-            Node(
-                trainer,
-                {"examples": examples, "anomalies": Reference("ExampleValidator", "anomalies")},
-                _take(values, "quality"),
-            ),
-            Node(
-                evaluator,
-                {"model": model, "baseline": Resolve(Model, LATEST_PUSHED, model)},
-                _take(values, "margin"),
-            ),
-            Node(
-                pusher,
-                {"model": model, "blessing": blessing},
-                _take(values, "destination"),
-                blessed_by=("blessing",),
-            ),
-        ),
+    anomalies = Reference("ExampleValidator", "anomalies")
+    nodes = (
+        node(example_gen),
+        node(statistics_gen, examples=examples),
+        node(example_validator, statistics=statistics, previous=previous),
+        node(trainer, examples=examples, anomalies=anomalies),
+        node(evaluator, model=model, baseline=Resolve(Model, LATEST_PUSHED, model)),
+        node(pusher, ("blessing",), model=model, blessing=blessing),
     )
-
-
-def _take(values, *names):
-    return {name: values[name] for name in names}
+    return Pipeline(name, nodes)
 
 
 def run_toys(
@@ -192,13 +179,9 @@ def run_toys(
         "destination": str(root.parent / "served"),
         **values,
     }
-    store = MetadataStore(url or f"sqlite:///{root}/metadata.sqlite")
-    runner = LocalRunner(root, store, isolate=isolate, report=report)
-    try:
+    with MetadataStore(url or f"sqlite:///{root}/metadata.sqlite") as store:
+        runner = LocalRunner(root, store, isolate=isolate, report=report)
         return runner.run(create_toy_pipeline(**values), values).states
-    finally:
-        runner.close()
-        store.close()
 
 
 def _die_before_recording(component_name: str) -> None:

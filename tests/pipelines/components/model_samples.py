@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from pipelines.artifacts import ExampleAnomalies, Model, TransformGraph
+from pipelines.engine.artifacts import ExampleAnomalies, Model, TransformGraph
 
 # The smallest training that tfac has; a ResNet18 sees 32x32 pixels.
 TINY_OPTIONS = {

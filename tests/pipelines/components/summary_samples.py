@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pipelines.artifacts import ExampleStatistics
+from pipelines.engine.artifacts import ExampleStatistics
 from tfac.data_report.summary import DataSetSummary, SplitSummary, write_summary
 from tfac.landmarks import DLIB_72
 

@@ -3,15 +3,16 @@ import shutil
 
 import numpy as np
 import pytest
+from model_samples import model_of
 from PIL import Image
 
 pytest.importorskip("apache_beam", reason="Apache Beam (tfac[beam]) is not installed")
 
 import pyarrow.parquet as pq
 
-from pipelines.artifacts import InferenceResult, Model, ModelBlessing
-from pipelines.component import spec
 from pipelines.components.bulk_inferrer import bulk_inferrer
+from pipelines.engine.artifacts import InferenceResult, Model, ModelBlessing
+from pipelines.engine.component import spec
 from tfac.attributes import ATTRIBUTES
 from tfac.errors import ConfigError, DataError
 from tfac.inference.predictor import Predictor
@@ -22,9 +23,7 @@ pytestmark = pytest.mark.slow  # Beam
 
 @pytest.fixture(scope="module")
 def model(tiny_export, tmp_path_factory):
-    path = tmp_path_factory.mktemp("model")
-    shutil.copytree(tiny_export, path / "saved_model" / "tiny" / "1")
-    return Model(path)
+    return model_of(tiny_export, tmp_path_factory.mktemp("model"))
 
 
 @pytest.fixture(scope="module")
@@ -55,23 +54,13 @@ def read_rows(result):
 
 def test_a_row_for_each_face_says_what_the_model_says(result, model, photos):
     rows = read_rows(result)
-    assert [row["photo"] for row in rows] == [
-        "a.png",
-        "b.jpg",
-        "e.webp",
-        "more/c.JPG",
-        "more/d.jpeg",
-    ]
+    assert [row["photo"] for row in rows] == "a.png b.jpg e.webp more/c.JPG more/d.jpeg".split()
     predictor = Predictor(model.path / "saved_model" / "tiny")
     for row in rows:
         picture = open_picture(photos / row["photo"])
         (expected,) = predictor([picture])
-        assert [row[side] for side in ("left", "top", "right", "bottom")] == [
-            0,
-            0,
-            50,
-            len(picture),
-        ]
+        sides = [row[side] for side in ("left", "top", "right", "bottom")]
+        assert sides == [0, 0, 50, len(picture)]
         for name in ATTRIBUTES:
             assert row[name] == expected.predictions[name]
             assert row[f"{name}_probability"] == pytest.approx(
@@ -137,7 +126,7 @@ def test_what_is_missing_is_named(model, photos, tmp_path):
         bulk_inferrer(model, result, photos=str(tmp_path))
     with pytest.raises(ConfigError, match="photos_per_file: expected 1 or more. Received: 0"):
         bulk_inferrer(model, result, photos=str(photos), photos_per_file=0)
-    with pytest.raises(DataError, match="saved_model: expected the folder of one model"):
+    with pytest.raises(DataError, match="saved_model: expected one exported model"):
         bulk_inferrer(Model(tmp_path), result, photos=str(photos))
 
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from model_samples import model_of
 
-from pipelines.artifacts import Examples, Model, ModelBlessing, ModelEvaluation
+from pipelines.components.estimates import BASELINE, CANDIDATE, CHANGE, MEAN, Analysis, Estimate
 from pipelines.components.evaluator import Limits, evaluator, find_export, find_reasons
-from pipelines.estimates import BASELINE, CANDIDATE, CHANGE, MEAN, Analysis, Estimate
+from pipelines.engine.artifacts import Examples, Model, ModelBlessing, ModelEvaluation
 from tfac.errors import DataError
 
 LIMITS = Limits(
@@ -148,12 +148,3 @@ def test_evaluation_says_what_tfac_evaluate_says(tiny_records, tiny_export, tmp_
     )
     metadata = json.loads((find_export(model) / "assets.extra" / "tfac.json").read_text())
     write_model_card(tmp_path, metadata, report)
-
-
-@pytest.mark.slow
-def test_model_that_is_good_enough_is_blessed(tiny_records, tiny_export, tmp_path):
-    pytest.importorskip("tensorflow_model_analysis")
-    model = model_of(tiny_export, tmp_path / "model")
-    _, blessing = evaluate(tiny_records, tmp_path, model, min_balanced_accuracy=1.0)
-    assert blessing.properties == {"blessed": True, "reasons": []}
-    assert [path.name for path in blessing.path.iterdir()] == ["BLESSED"]

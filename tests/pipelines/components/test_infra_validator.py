@@ -3,8 +3,8 @@ from model_samples import model_of
 
 pytest.importorskip("tensorflow_serving")
 
-from pipelines.artifacts import InfraBlessing
 from pipelines.components.infra_validator import infra_validator
+from pipelines.engine.artifacts import InfraBlessing
 
 pytestmark = pytest.mark.slow  # starts processes that load TensorFlow
 

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 from model_samples import model_of
 
-from pipelines.artifacts import (
+from pipelines.components import pusher as module
+from pipelines.components.pusher import find_problem, pusher
+from pipelines.engine.artifacts import (
     InfraBlessing,
     Model,
     ModelBlessing,
@@ -15,9 +17,7 @@ from pipelines.artifacts import (
     Origin,
     PushedModel,
 )
-from pipelines.components import pusher as module
-from pipelines.components.pusher import find_problem, pusher
-from pipelines.origin import read_origin
+from pipelines.engine.origin import read_origin
 from tfac.errors import ConfigError, DataError
 
 
@@ -28,7 +28,7 @@ def destination(tmp_path) -> Path:
 
 @pytest.fixture(autouse=True)
 def small_card(monkeypatch):
-    """The model card is checked with real exports; here the files that go with it are texts."""
+    """The model card is checked end to end; here the files that go with a model are texts."""
     monkeypatch.setattr(module, "_write_evaluation", write_text)
 
 
@@ -145,13 +145,8 @@ def test_last_versions_are_kept_and_those_in_service(tmp_path, destination, monk
 def test_nothing_is_removed_where_the_server_cannot_be_asked(tmp_path, destination):
     pytest.importorskip("requests")
     for number in range(1, 4):
-        push(
-            tmp_path,
-            small_model(tmp_path, number),
-            destination,
-            keep=2,
-            server="http://127.0.0.1:9",  # nothing listens at the port of "discard"
-        )
+        server = "http://127.0.0.1:9"  # nothing listens at the port of "discard"
+        push(tmp_path, small_model(tmp_path, number), destination, keep=2, server=server)
     assert sorted(versions(destination)) == ["1", "2", "3"]
 
 
@@ -204,40 +199,6 @@ def test_version_in_service_is_not_removed(tiny_export, tmp_path, destination):
     push(tmp_path, model_of(tiny_export, tmp_path / "model"), destination)
     with serve_program(f"--saved_model={destination / '1'}") as program:
         for number in (2, 3, 4):
-            push(
-                tmp_path,
-                small_model(tmp_path, number),
-                destination,
-                keep=2,
-                server=program.grpc_address,
-            )
+            model, server = small_model(tmp_path, number), program.grpc_address
+            push(tmp_path, model, destination, keep=2, server=server)
     assert sorted(path.name for path in destination.glob("[0-9]*")) == ["1", "3", "4"]
-
-
-@pytest.mark.slow
-def test_metrics_and_model_card_are_those_of_the_evaluation(tiny_export, tmp_path, monkeypatch):
-    import numpy as np
-
-    from tfac.evaluation.report import summarise, write_report
-    from tfac.evaluation.split_scores import SplitScores
-
-    monkeypatch.undo()
-    model = model_of(tiny_export, tmp_path / "model")
-    metadata = json.loads((tiny_export / "assets.extra" / "tfac.json").read_text())
-    rng, shape = np.random.default_rng(0), (50, len(metadata["attributes"]))
-    scores = SplitScores(
-        labels=rng.integers(0, 2, shape).astype(np.float32),
-        label_mask=np.ones(shape, np.float32),
-        scores=rng.normal(size=shape).astype(np.float32),
-        landmark_errors=None,
-    )
-    thresholds = np.array(metadata["thresholds"], np.float32)
-    report = summarise(metadata["attributes"], thresholds, scores, [("Male",)])
-    names = {"model": "tiny", "data_set": "faces", "split": "test", "thresholds": "trained"}
-    write_report({**names, **report}, tmp_path / "evaluation" / "metrics.json")
-    push(tmp_path, model, tmp_path / "saved_models")
-    extra = tmp_path / "saved_models" / "1" / "assets.extra"
-    pushed = json.loads((extra / "metrics.json").read_text())
-    assert pushed["pictures"] == 50 and "model" not in pushed
-    assert "Nothing was measured" in (tiny_export / "assets.extra" / "model_card.md").read_text()
-    assert "Nothing was measured" not in (extra / "model_card.md").read_text()

@@ -1,8 +1,8 @@
 import pytest
 
-from pipelines.artifacts import ExampleStatistics, Schema
-from pipelines.component import spec
 from pipelines.components.schema_gen import schema_gen
+from pipelines.engine.artifacts import ExampleStatistics, Schema
+from pipelines.engine.component import spec
 from tests.pipelines.components.summary_samples import write_statistics
 from tfac.data_report.schema import read_schema
 from tfac.errors import DataError

@@ -6,8 +6,8 @@ pytest.importorskip("apache_beam", reason="Apache Beam (tfac[beam]) is not insta
 
 from tensorflow_metadata.proto.v0 import statistics_pb2
 
-from pipelines.artifacts import Examples, ExampleStatistics
 from pipelines.components.statistics_gen import read_statistics, statistics_gen
+from pipelines.engine.artifacts import Examples, ExampleStatistics
 from tfac.data.records.info import read_info
 from tfac.data_report.summarizing import summarize
 from tfac.errors import DataError
@@ -32,12 +32,8 @@ def test_every_split_is_described(statistics, tiny_records):
     (shard,) = info.shard_lengths["test"]
     assert summary.splits["test"].to_dict() == summarize(info, "test", shard).to_dict()
     names = sorted(path.relative_to(statistics.path).as_posix() for path in files(statistics.path))
-    assert names == [
-        "statistics.json",
-        "test/statistics.pb",
-        "train/statistics.pb",
-        "validation/statistics.pb",
-    ]
+    splits = ("test", "train", "validation")
+    assert names == ["statistics.json", *(f"{split}/statistics.pb" for split in splits)]
 
 
 def test_protos_say_what_the_summary_says(statistics):

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipelines import transform_graph as module
-from pipelines.artifacts import Examples, TransformGraph
+from pipelines.components import transform_graph as module
 from pipelines.components.transform import transform
+from pipelines.engine.artifacts import Examples, TransformGraph
 from tfac.data.records.info import read_info
 from tfac.data.records.pipeline import evaluation_dataset, serialized_records
 from tfac.errors import ConfigError, DataError

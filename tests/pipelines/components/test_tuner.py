@@ -3,11 +3,9 @@ import json
 import pytest
 from model_samples import TINY_OPTIONS, no_anomalies, tiny_graph
 
-pytest.importorskip("keras_tuner")
-
-from pipelines.artifacts import Examples, HyperParameters
 from pipelines.components import tuner as module
 from pipelines.components.tuner import read_hyperparameters, tuner
+from pipelines.engine.artifacts import Examples, HyperParameters
 from tfac.errors import ConfigError, DataError, TrainingError
 
 

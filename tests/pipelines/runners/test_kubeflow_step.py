@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from pipelines.artifacts import Examples, Input, Model, ModelBlessing, Output
-from pipelines.component import component
+from pipelines.engine.artifacts import Examples, Input, Model, ModelBlessing, Output
+from pipelines.engine.component import component
 from pipelines.runners.kubeflow_step import decode_parameter, encode_parameter, plain_type, run
 from tfac.errors import DataError
 

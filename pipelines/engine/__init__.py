@@ -1,0 +1,1 @@
+"""The machinery of pipelines: components, their graph, records, cache and locks."""
