@@ -75,6 +75,7 @@ setup(
         "markdown>=3.7",
         "tensorflow-serving-api>=2.19",
         "tqdm>=4.66",
+        "filelock>=4",
     ],
     extras_require={
         "beam": BEAM,

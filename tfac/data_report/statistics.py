@@ -5,11 +5,11 @@ import hashlib
 
 import numpy as np
 import tensorflow as tf
-import tqdm
 
 from tfac.data.records.info import RecordsInfo, check_shards
 from tfac.data.records.pipeline import dataset_options, read_batches
 from tfac.photos.preprocessing import decode_picture
+from tfac.progress import progress
 
 HASH_SIDE = 16  # a hash has this squared bits
 _BATCH = 256
@@ -74,9 +74,7 @@ def read_statistics(info: RecordsInfo, split: str) -> SplitStatistics:
     gathered = {name: [] for name in ("size", "labels", "label_mask", "landmarks_valid")}
     hashes, contrasts = [], []
     landmark_sum = np.zeros((info.landmark_scheme.num_landmarks, 2))
-    with tqdm.tqdm(
-        total=info.splits[split], desc=f"reading {split}", unit=" pictures", dynamic_ncols=True
-    ) as bar:
+    with progress(total=info.splits[split], desc=f"reading {split}", unit=" pictures") as bar:
         for batch in read_batches(batches, info, split):
             batch = {name: value.numpy() for name, value in batch.items()}
             keys += [key.decode(errors="replace") for key in batch["key"]]

@@ -126,7 +126,7 @@ def running(
     **options,
 ) -> Iterator[Running]:
     """Yields a server of the model "faces", on free ports; it is stopped in the end."""
-    defaults = {"port": 0, "rest_api_port": 0, "grace_seconds": 5.0, "max_batch_size": 8}
+    defaults = {"port": 0, "rest_api_port": 0, "grace": 5.0, "max_batch_size": 8}
     server = ModelServer(ServerOptions(**(defaults | options)), load)
     server.store.configure(configs or [ModelConfig("faces", base_path)])
     server.store.poll()

@@ -41,6 +41,7 @@ from tfac.data.records.info import read_info
 from tfac.data.sources.problems import Problems
 from tfac.data.sources.source import Source, SourceSplit
 from tfac.errors import ConfigError, DataError
+from tfac.files import read_json
 from tfac.landmarks import CELEBA_5, DLIB_68, DLIB_72, LandmarkScheme
 
 # How landmarks are had -> the scheme of the records ("none" keeps the default's shape).
@@ -331,5 +332,5 @@ def _check_it_is_the_same(path: Path, landmarks: str, origin: dict) -> None:
 
 
 def _read_prepared(path: Path, already_there: bool) -> Prepared:
-    metadata = json.loads((path / "metadata.json").read_text(encoding="utf-8"))
+    metadata = read_json(path / "metadata.json")
     return Prepared(path, read_info(path).splits, metadata, already_there)

@@ -12,6 +12,7 @@ from google.protobuf import json_format
 
 from tfac.attributes import AttributeGroups, default_groups
 from tfac.errors import ConfigError, DataError
+from tfac.files import read_json
 from tfac.landmarks import LandmarkScheme, get_landmark_scheme
 from tfac.photos.preprocessing import decode_picture
 
@@ -245,13 +246,8 @@ def _read_dataset_info(path: Path):
 def _read_metadata(
     path: Path,
 ) -> tuple[tuple[str, ...], LandmarkScheme, AttributeGroups, dict[str, Any]]:
-    try:
-        metadata = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DataError(f"{path}: expected the data set's metadata. {error.strerror}") from error
-    except ValueError as error:
-        raise DataError(f"{path}: expected JSON. {error}") from error
-    attributes = metadata.get("attributes") if isinstance(metadata, dict) else None
+    metadata = read_json(path, "the data set's metadata as JSON")
+    attributes = metadata.get("attributes")
     if (
         not isinstance(attributes, list)
         or not attributes

@@ -23,6 +23,7 @@ from tfac.attributes import ATTRIBUTES, AttributeGroups
 from tfac.data.sources.problems import Problems
 from tfac.data.sources.source import SPLITS, Source, SourceSplit
 from tfac.errors import ConfigError, DataError
+from tfac.files import read_json
 from tfac.photos.pictures import PictureFiles
 
 DEFAULT_SHARES = (0.8, 0.1, 0.1)
@@ -374,9 +375,10 @@ def _standard_value(text: str) -> str:
 
 
 def _read_groups(path: Path, attributes: Sequence[str]) -> AttributeGroups:
+    content = read_json(path, "a JSON file of attribute groups")
     try:
-        return AttributeGroups.from_dict(json.loads(path.read_text(encoding="utf-8")), attributes)
-    except (OSError, ValueError, ConfigError) as error:
+        return AttributeGroups.from_dict(content, attributes)
+    except ConfigError as error:
         raise DataError(f"{path}: expected a JSON file of attribute groups. {error}") from error
 
 

@@ -12,7 +12,6 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 from google.protobuf import json_format
-from tqdm import tqdm
 
 from tfac.attributes import ATTRIBUTES
 from tfac.data.sources.celeba import ALIGNMENT, LANDMARK_COLUMNS, PICTURE_SIZE
@@ -22,6 +21,7 @@ from tfac.errors import DataError
 from tfac.files import whole_file
 from tfac.landmarks import CELEBA_5
 from tfac.photos.pictures import PictureFiles
+from tfac.progress import progress
 
 
 class TFDSCelebASource(Source):
@@ -91,7 +91,7 @@ class TFDSCelebASource(Source):
             decoders={"image": tfds.decode.SkipDecoding()},
             read_config=tfds.ReadConfig(interleave_cycle_length=1),  # always in the same order
         )
-        bar = tqdm(records, f"reading {split}", count, unit=" pictures", dynamic_ncols=True)
+        bar = progress(records, f"reading {split}", count, unit=" pictures")
         for i, record in enumerate(bar):
             archive.writestr(names[i], record["image"].numpy())
             labels[i] = [record["attributes"][name].numpy() for name in ATTRIBUTES]

@@ -19,6 +19,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tfac.errors import DataError, TfacError
+from tfac.files import version_number
 from tfac.serving.page.faces import FaceFinder, Predict, answer_faces, describe_model
 from tfac.serving.server.models import ModelStore
 from tfac.serving.server.refusals import Refusal
@@ -169,7 +170,7 @@ def _wanted_models(names: list[str]) -> list[tuple[str, int]]:
     models = []
     for text in names:
         name, _, version = text.rpartition("/")
-        if not (name and version.isascii() and version.isdigit() and len(version) <= 18):
+        if not name or version_number(version) is None:
             raise _Refused(400, f"model: expected NAME/VERSION. Received: {text[:_LONGEST_NAME]}")
         models.append((name, int(version)))
     return models
