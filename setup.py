@@ -48,6 +48,7 @@ setup(
     packages=find_packages(include=["tfac", "tfac.*", "pipelines", "pipelines.*"]),
     package_data={
         "pipelines": ["built_in_configs/*.json"],
+        "tfac.data_report": ["templates/*.html"],
         "tfac.serving.page": ["static/*"],
     },
     install_requires=[
@@ -76,6 +77,7 @@ setup(
         "tensorflow-serving-api>=2.19",
         "tqdm>=4.66",
         "filelock>=4",
+        "jinja2>=3.1",
     ],
     extras_require={
         "beam": BEAM,

@@ -101,7 +101,8 @@ def main() -> int:
     for file, (_, figure) in figures.items():
         with whole_file(output_dir / file) as aside:
             figure.savefig(aside)
-    write_schema(create_schema(info, statistics), output_dir / "schema.pbtxt")
+    summaries = {split: part.summary for split, part in statistics.items()}
+    write_schema(create_schema(info, summaries), output_dir / "schema.pbtxt")
     write_json(output_dir / "report.json", report)
     headings = {file: heading for file, (heading, _) in figures.items()}
     with whole_file(output_dir / "index.html") as aside:

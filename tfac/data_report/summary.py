@@ -145,6 +145,12 @@ class SplitSummary:
         return tuple((int(side.lowest), int(side.highest)) for side in (height, width))
 
     @property
+    def mean_landmarks(self) -> np.ndarray:
+        """float64 [K, 2], of the pictures that have landmarks; NaN if none has."""
+        with np.errstate(invalid="ignore"):
+            return self.landmark_totals / np.float64(self.with_landmarks)
+
+    @property
     def correlations(self) -> np.ndarray:
         """float64 [A, A], phi of each two attributes; NaN where it has none."""
         return phi(self.both_shown, self.annotated, self.shown)
