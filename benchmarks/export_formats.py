@@ -22,15 +22,16 @@ import keras
 import numpy as np
 import tensorflow as tf
 from absl import app, flags
+from networks import create_trained
 from reporting import about
 
 from tfac.attributes import ATTRIBUTES, default_groups
 from tfac.export.formats import LITERT_FILE, ONNX_FILE, OPENVINO_FILE, write_formats
+from tfac.inference.trained_network import TrainedNetwork
 from tfac.landmarks import DLIB_72
-from tfac.losses import get_attribute_loss
 from tfac.speed.folding import copy_network, create_folded_network
 from tfac.training.config import TrainConfig
-from tfac.training.workdir import TrainedModel, create_network
+from tfac.training.workdir import create_network
 
 _MODELS = flags.DEFINE_list("models", ["mgg_net", "dmm_cnn"], "Networks to export.")
 _IMAGE_SIZES = flags.DEFINE_list("image_sizes", ["64"], "Sides of the pictures, pixels.")
@@ -94,30 +95,19 @@ def _measure(name: str, size: int, precision: str) -> list[dict]:
     ]
 
 
-def _create(name: str, size: int, precision: str) -> TrainedModel:
+def _create(name: str, size: int, precision: str) -> TrainedNetwork:
     keras.utils.set_random_seed(1)
     config = TrainConfig(
         model=name, backbone="resnet18", image_size=(size, size), precision=precision
     )
-    groups = default_groups(ATTRIBUTES)
-    model = create_network(config, ATTRIBUTES, DLIB_72, groups, None)
+    model = create_network(config, ATTRIBUTES, DLIB_72, default_groups(ATTRIBUTES), None)
     noise = np.random.default_rng(1).integers(0, 256, (16, size, size, 3), np.uint8)
     for _ in range(30):
         model(noise, training=True)
-    return TrainedModel(
-        model=model,
-        attribute_loss=get_attribute_loss(config.attribute_loss),
-        thresholds=np.zeros(len(ATTRIBUTES), np.float32),
-        attributes=ATTRIBUTES,
-        groups=groups,
-        landmark_scheme=DLIB_72 if config.trains_landmarks else None,
-        image_size=(size, size),
-        step=0,
-        config=config,
-    )
+    return create_trained(config, model)
 
 
-def _write_all(trained: TrainedModel, folder: Path) -> tuple[dict[str, Run], dict[str, Path]]:
+def _write_all(trained: TrainedNetwork, folder: Path) -> tuple[dict[str, Run], dict[str, Path]]:
     networks = {
         "SavedModel": trained.model,
         "SavedModel, folded": create_folded_network(trained.model),

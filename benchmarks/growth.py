@@ -106,7 +106,6 @@ def _measure(point: dict) -> dict:
 
 
 def _time_input(point: dict) -> list[float]:
-    from tfac.data.records.augmentation import Augmentation
     from tfac.data.records.pipeline import train_dataset
     from tfac.training.config import TrainConfig
 
@@ -118,7 +117,7 @@ def _time_input(point: dict) -> list[float]:
             image_size=(_RECORDS_SIZE, _RECORDS_SIZE),
             batch_size=batch_size,
             seed=0,
-            augmentation=Augmentation(),
+            flip=True,
             shuffle_buffer=TrainConfig.shuffle_buffer,
         )
         start = time.perf_counter()
@@ -130,14 +129,14 @@ def _time_input(point: dict) -> list[float]:
 def _time_validation(point: dict) -> list[float]:
     import tensorflow as tf
 
+    from tfac.inference.predict_step import create_predict_step
     from tfac.losses import get_attribute_loss
     from tfac.training.config import TrainConfig
     from tfac.training.run import _validation_dataset
-    from tfac.training.step import create_predict_step
     from tfac.training.validation import validate
 
     strategy = tf.distribute.get_strategy()
-    predict_step = create_predict_step(_create_model("baseline", _FIXED), strategy)
+    predict_step = create_predict_step(_create_model("baseline", _FIXED), strategy=strategy)
     config = TrainConfig(model="baseline", image_size=_RECORDS_SIZE, validation_split="train")
     with tempfile.TemporaryDirectory() as folder:
         info = _repeated_records(point["data"], point["value"] // 8, folder)
@@ -172,7 +171,7 @@ def _time_steps(point: dict) -> list[float]:
     import tensorflow as tf
 
     from tfac.losses import get_attribute_loss
-    from tfac.speed.fused_normalization import fuse_batch_norms
+    from tfac.speed import accelerate
     from tfac.training.checkpoints import create_state
     from tfac.training.config import TrainConfig
     from tfac.training.schedules import create_optimizer, create_plateau
@@ -184,9 +183,9 @@ def _time_steps(point: dict) -> list[float]:
     if point["axis"] == "groups":  # every group holds an attribute
         numbers["attributes"] = max(_POINTS["groups"][1])
     model = _create_model(point["way"], numbers)
-    fuse_batch_norms(model)
     config = TrainConfig(batch_size=_BATCH_SIZES.get(point["axis"], 32))
     optimizer = create_optimizer(config, 100, 1)
+    accelerate(model, optimizer)
     state = create_state(
         model,
         optimizer,

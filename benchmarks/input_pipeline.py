@@ -33,7 +33,6 @@ from absl import app, flags
 from PIL import Image
 
 from tfac.data.preparing.workers import Processes
-from tfac.data.records.augmentation import Augmentation
 from tfac.data.records.pipeline import RecordsInfo, read_info, train_dataset
 from tfac.data.synthetic.faces import SyntheticFacesConfig, prepare_synthetic_faces
 
@@ -144,7 +143,7 @@ def _tfac(info: RecordsInfo, image_size: int) -> Callable[[], float]:
             image_size=(image_size, image_size),
             batch_size=_BATCH_SIZE.value,
             seed=0,
-            augmentation=Augmentation(),
+            flip=True,
             shuffle_buffer=1024,
         )
     )

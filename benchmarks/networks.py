@@ -10,20 +10,21 @@ import numpy as np
 import tensorflow as tf
 
 from tfac.attributes import ATTRIBUTES, default_groups
+from tfac.inference.predict_step import create_predict_step
+from tfac.inference.trained_network import TrainedNetwork
 from tfac.landmarks import DLIB_72
 from tfac.losses import get_attribute_loss
-from tfac.speed.fused_normalization import fuse_batch_norms
+from tfac.speed import accelerate
 from tfac.training.checkpoints import TrainingState, create_state
 from tfac.training.config import TrainConfig
 from tfac.training.schedules import create_optimizer, create_plateau
 from tfac.training.step import (
     TrainStep,
-    create_predict_step,
     create_train_step,
     set_reproducible,
 )
 from tfac.training.weighting import create_weighting
-from tfac.training.workdir import TrainedModel, create_network
+from tfac.training.workdir import create_network
 
 _STEPS_PER_EPOCH = 1000  # for the learning rate alone
 
@@ -35,7 +36,7 @@ def create_steps(config: TrainConfig) -> tuple[TrainingState, TrainStep, Callabl
     optimizer = create_optimizer(config, _STEPS_PER_EPOCH, 1)
     groups = default_groups(ATTRIBUTES)
     model = create_network(config, ATTRIBUTES, DLIB_72, groups, None)
-    fuse_batch_norms(model)
+    accelerate(model, optimizer)
     weighting = create_weighting(
         config.weighting, len(ATTRIBUTES), steps_per_epoch=_STEPS_PER_EPOCH, model=model
     )
@@ -49,12 +50,12 @@ def create_steps(config: TrainConfig) -> tuple[TrainingState, TrainStep, Callabl
         strategy=strategy,
         xla=config.xla,
     )
-    return state, train_step, create_predict_step(model, strategy)
+    return state, train_step, create_predict_step(model, strategy=strategy)
 
 
-def create_trained(config: TrainConfig, model: keras.Model) -> TrainedModel:
+def create_trained(config: TrainConfig, model: keras.Model) -> TrainedNetwork:
     """Returns a network as what is exported."""
-    return TrainedModel(
+    return TrainedNetwork(
         model=model,
         attribute_loss=get_attribute_loss(config.attribute_loss),
         thresholds=np.zeros(len(ATTRIBUTES), np.float32),
@@ -62,8 +63,8 @@ def create_trained(config: TrainConfig, model: keras.Model) -> TrainedModel:
         groups=default_groups(ATTRIBUTES),
         landmark_scheme=DLIB_72 if config.trains_landmarks else None,
         image_size=config.image_size,
-        step=0,
-        config=config,
+        test_time_flip=config.test_time_flip,
+        training=config.to_dict(),
     )
 
 

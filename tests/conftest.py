@@ -94,18 +94,18 @@ def tiny_trained():
     import tensorflow as tf
 
     from tfac.attributes import ATTRIBUTES, default_groups
+    from tfac.inference.trained_network import TrainedNetwork
     from tfac.landmarks import DLIB_72
     from tfac.losses import get_attribute_loss
     from tfac.models import create_model
     from tfac.training.config import TrainConfig
-    from tfac.training.workdir import TrainedModel
 
     keras.utils.set_random_seed(11)
     config = TrainConfig(backbone="resnet18", image_size=(48, 40), attribute_loss="squared_error")
     model = create_model("dmm_cnn", backbone="resnet18")
     noise = np.random.default_rng(5).integers(0, 256, (16, *config.image_size, 3), np.uint8)
     scores = model(tf.constant(noise), training=False)["scores"].numpy()
-    return TrainedModel(
+    return TrainedNetwork(
         model=model,
         attribute_loss=get_attribute_loss(config.attribute_loss),
         thresholds=np.median(scores, axis=0),
@@ -114,7 +114,7 @@ def tiny_trained():
         landmark_scheme=DLIB_72,
         image_size=config.image_size,
         step=7,
-        config=config,
+        training=config.to_dict(),
     )
 
 

@@ -2,17 +2,14 @@
 
 from typing import TYPE_CHECKING
 
+from tfac.lazy import lazily
+
 if TYPE_CHECKING:
+    from tfac import data, layers, losses, models, serving, training
     from tfac.inference.predictor import Predictor
 
-__all__ = ["Predictor", "__version__"]
+__all__ = ["Predictor", "data", "layers", "losses", "models", "serving", "training"]
 __version__ = "0.1.0"
 
-
-def __getattr__(name: str):
-    """Imports `Predictor`, and TensorFlow with it, when it is first asked for."""
-    if name == "Predictor":
-        from tfac.inference.predictor import Predictor
-
-        return Predictor
-    raise AttributeError(f"module 'tfac' has no attribute {name!r}")
+_PACKAGES = dict.fromkeys(name for name in __all__ if name.islower())
+__getattr__, __dir__ = lazily(__name__, {"Predictor": "tfac.inference.predictor", **_PACKAGES})

@@ -94,11 +94,12 @@ def evaluator(
     from tfac.data.preparing.beam import BeamWorkers
     from tfac.data.records.info import read_info
     from tfac.evaluation.report import summarise, write_report
+    from tfac.inference.exported_network import load_exported_network
 
     info = read_info(examples.path)
     if not info.splits.get(split):
         raise DataError(f"split {split} of {info.path}: expected pictures. Received: none")
-    candidate = _load(find_export(model), batch_size)
+    candidate = load_exported_network(find_export(model))
     scores = _score(candidate, info, split, batch_size)
     attributes = candidate.attributes
     slicings = [names for names in SLICES if set(names) <= set(attributes)]
@@ -112,7 +113,7 @@ def evaluator(
     write_report(report, evaluation.path / METRICS_FILE)
     answers = {CANDIDATE: _answers(candidate, scores, attributes)}
     if baseline is not None:
-        before = _load(find_export(baseline), batch_size)
+        before = load_exported_network(find_export(baseline))
         before_scores = _score(before, info, split, batch_size)
         answers[BASELINE] = _answers(before, before_scores, attributes)
     analysis = analyse(
@@ -265,33 +266,6 @@ def _write(
 
 def _as_json(rates: Mapping[str, Estimate]) -> dict[str, dict[str, float | None]]:
     return {rate: dataclasses.asdict(estimate) for rate, estimate in rates.items()}
-
-
-def _load(export: Path, batch_size: int):
-    """Returns an exported model as evaluation takes it."""
-    from tfac.evaluation.split_scores import ScoringModel
-    from tfac.inference.predictor import Predictor
-    from tfac.landmarks import get_landmark_scheme
-
-    predictor = Predictor(export, batch_size)
-    metadata = predictor.metadata
-    scheme = metadata["landmark_scheme"] and get_landmark_scheme(metadata["landmark_scheme"])
-
-    def score(images) -> dict[str, np.ndarray]:
-        predictions = predictor(np.asarray(images))
-        answers = {"scores": np.array([[*each.scores.values()] for each in predictions])}
-        if scheme is not None:
-            answers["landmarks"] = np.stack([each.landmarks for each in predictions])
-        return answers
-
-    return ScoringModel(
-        source=str(export),
-        score=score,
-        attributes=predictor.attributes,
-        thresholds=np.array(metadata["thresholds"], np.float32),
-        image_size=(metadata["image_size"]["height"], metadata["image_size"]["width"]),
-        landmark_scheme=scheme,
-    )
 
 
 def _score(model, info, split: str, batch_size: int):

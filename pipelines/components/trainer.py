@@ -73,12 +73,12 @@ def trainer(
 
     from tfac.export import ExportOptions, export_saved_model
     from tfac.training.run import run_training
-    from tfac.training.workdir import load_trained_model
+    from tfac.training.workdir import load_trained_network
 
     workdir, folder = model.path / WORKDIR, model.path / SAVED_MODEL
     run_training(config, examples.path, workdir)
     shutil.rmtree(folder, ignore_errors=True)  # an export that was stopped
-    trained = load_trained_model(workdir)
+    trained = load_trained_network(workdir)
     export_saved_model(trained, folder / model_name, ExportOptions(folded=folded))
     model.properties |= {
         "name": model_name,

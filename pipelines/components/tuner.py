@@ -190,19 +190,19 @@ def _train(config, values: Mapping[str, Any], data_dir: Path, folder: Path) -> f
     from tfac.evaluation.attribute_metrics import attribute_metrics, mean_over_attributes
     from tfac.evaluation.split_scores import score_split
     from tfac.training.run import run_training
-    from tfac.training.workdir import load_trained_model, scoring_model
+    from tfac.training.workdir import load_trained_network
 
     score_file = folder / _SCORE_FILE
     if score_file.exists():
         return json.loads(score_file.read_text(encoding="utf-8"))
     config = dataclasses.replace(config, **values)
     run_training(config, data_dir, folder)
-    model, info = scoring_model(load_trained_model(folder), str(folder)), read_info(data_dir)
+    trained, info = load_trained_network(folder), read_info(data_dir)
     split, size = config.validation_split, config.image_size
     dataset = evaluation_dataset(info, split, image_size=size, batch_size=config.batch_size)
-    found = score_split(model, read_batches(dataset, info, split), info)
+    found = score_split(trained, read_batches(dataset, info, split), info)
     metrics = attribute_metrics(
-        found.labels, found.scores, model.thresholds, found.label_mask, ranking=False
+        found.labels, found.scores, trained.thresholds, found.label_mask, ranking=False
     )
     score = 100 * mean_over_attributes(metrics["balanced_accuracy"])
     if math.isnan(score):

@@ -10,7 +10,7 @@ from tfac.evaluation.attribute_metrics import RATE_METRICS
 from tfac.export import export_saved_model
 from tfac.training.config import TrainConfig
 from tfac.training.run import run_training
-from tfac.training.workdir import load_trained_model
+from tfac.training.workdir import load_trained_network
 
 
 def run(*flags, cwd=None):
@@ -117,7 +117,7 @@ def test_checkpoint_is_evaluated_and_its_export_gives_the_same_figures(tiny_reco
     assert answer.returncode == 0, answer.stderr
     report = json.loads((workdir / "evaluation" / "validation" / "metrics.json").read_text())
 
-    version = export_saved_model(load_trained_model(workdir), tmp_path / "saved_models" / "tiny")
+    version = export_saved_model(load_trained_network(workdir), tmp_path / "saved_models" / "tiny")
     answer = run(
         f"--saved_model={version}", f"--data_dir={tiny_records}", f"--output_dir={tmp_path / 'out'}"
     )

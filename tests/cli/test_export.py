@@ -41,9 +41,9 @@ def test_newest_checkpoint_is_exported(workdir, tmp_path):
     assert "tfac-predict --saved_model=saved_models/baseline PHOTO" in done.stdout
     assert f"-v {tmp_path}/saved_models/baseline:/models/baseline" in done.stdout
 
-    from tfac.training.workdir import load_trained_model
+    from tfac.training.workdir import load_trained_network
 
-    trained = load_trained_model(workdir)
+    trained = load_trained_network(workdir)
     predictor = Predictor(tmp_path / "saved_models" / "baseline")
     picture = np.random.default_rng(0).integers(0, 256, (48, 40, 3), np.uint8)
     (prediction,) = predictor([picture])

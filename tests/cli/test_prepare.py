@@ -15,7 +15,7 @@ from tfac.evaluation.split_scores import score_split
 from tfac.export import export_saved_model
 from tfac.training.config import TrainConfig
 from tfac.training.run import run_training
-from tfac.training.workdir import load_trained_model, scoring_model
+from tfac.training.workdir import load_trained_network
 
 
 def tfac_prepare(*arguments) -> subprocess.CompletedProcess:
@@ -168,9 +168,9 @@ def use_here(model, data, folder):
         landmarks=False,
     )
     run_training(config, data, folder / "run", show_progress=False)
-    trained, info = load_trained_model(folder / "run"), read_info(data)
+    trained, info = load_trained_network(folder / "run"), read_info(data)
     batches = evaluation_dataset(info, "validation", image_size=(32, 32), batch_size=2)
-    scores = score_split(scoring_model(trained, "run"), batches, info)
+    scores = score_split(trained, batches, info)
     report = summarise(trained.attributes, trained.thresholds, scores)
     write_report(report, folder / "metrics.json")
     export_saved_model(trained, folder / "saved_models" / "own")

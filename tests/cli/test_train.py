@@ -109,7 +109,7 @@ def test_flag_errors_are_one_clear_line(arguments, status, message):
 def test_run_killed_at_any_moment_goes_on_and_ends_as_if_it_never_was(tiny_records, tmp_path):
     import tensorflow as tf
 
-    from tfac.training.workdir import load_trained_model
+    from tfac.training.workdir import load_trained_network
 
     # Weights and thresholds that follow from validations, with fewer weights than DMM-CNN's.
     rules = ["--model=baseline", "--weighting=dynamic_mean_one", "--thresholds=adaptive"]
@@ -135,7 +135,7 @@ def test_run_killed_at_any_moment_goes_on_and_ends_as_if_it_never_was(tiny_recor
     resumed = train(*stopped)
     assert resumed.returncode == 0, resumed.stderr[-3000:]
 
-    first, second = (load_trained_model(tmp_path / name) for name in ("whole", "stopped"))
+    first, second = (load_trained_network(tmp_path / name) for name in ("whole", "stopped"))
     assert first.step == second.step == 9
     assert first.thresholds.tolist() == second.thresholds.tolist()
     for a, b in zip(first.model.weights, second.model.weights, strict=True):

@@ -3,15 +3,18 @@ import dataclasses
 import numpy as np
 import pytest
 
+from tfac.attributes import default_groups
 from tfac.data.records.pipeline import evaluation_dataset, read_info
 from tfac.errors import ConfigError, DataError
-from tfac.evaluation.split_scores import ScoringModel, score_split
+from tfac.evaluation.split_scores import score_split
+from tfac.inference.trained_network import TrainedNetwork
 from tfac.landmarks import CELEBA_5, DLIB_72
+from tfac.losses import get_attribute_loss
 
 ATTRIBUTES = ("Young", "Male", "Smiling")
 
 
-def brightness(images):
+def brightness(images, training=False):
     """Scores that tell the pictures apart, and landmarks in their middle."""
     mean = np.mean(images, axis=(1, 2, 3))
     return {
@@ -22,7 +25,16 @@ def brightness(images):
 
 @pytest.fixture
 def model():
-    return ScoringModel("here", brightness, ATTRIBUTES, np.zeros(3), (16, 16), DLIB_72)
+    return TrainedNetwork(
+        model=brightness,
+        attribute_loss=get_attribute_loss("binary_crossentropy"),
+        thresholds=np.zeros(3),
+        attributes=ATTRIBUTES,
+        groups=default_groups(ATTRIBUTES),
+        landmark_scheme=DLIB_72,
+        image_size=(16, 16),
+        source="here",
+    )
 
 
 @pytest.fixture(scope="module")
@@ -62,13 +74,13 @@ def test_landmarks_of_another_scheme_are_not_compared(model, info, scheme):
 
 
 def test_scores_that_are_not_finite_are_named(model, info):
-    def broken(images):
+    def broken(images, training=False):
         outputs = brightness(images)
         outputs["scores"][:, 1] = np.nan
         return outputs
 
     with pytest.raises(DataError, match="here: .* 24 of 24 pictures, attributes Male"):
-        score(dataclasses.replace(model, score=broken), info)
+        score(dataclasses.replace(model, model=broken), info)
 
 
 def test_attribute_that_the_data_lacks_is_named(model, info):

@@ -17,7 +17,8 @@ from tfac.experiments.registry import (
 )
 from tfac.experiments.tables import TABLES
 from tfac.experiments.variants import EXPERIMENTS
-from tfac.training.config import MODELS, TrainConfig
+from tfac.networks import NETWORKS
+from tfac.training.config import TrainConfig
 
 PAIRS = [(e, p) for p in PROTOCOLS for e in EXPERIMENTS if has_experiment(p, e)]
 
@@ -51,7 +52,7 @@ def test_every_experiment_is_in_the_small_protocol_and_those_of_papers_in_the_pa
 
 
 def test_every_model_has_an_experiment_of_its_name():
-    assert all(get_experiment(model).is_system for model in MODELS)
+    assert all(get_experiment(model).is_system for model in NETWORKS)
 
 
 def test_from_scratch_is_the_config_s_defaults():

@@ -54,7 +54,7 @@ def trained(tiny_trained):
         noise = np.random.default_rng(0).integers(0, 256, (8, 48, 40, 3), np.uint8)
         for _ in range(20):
             model(noise, training=True)
-        return dataclasses.replace(tiny_trained, model=model, config=config)
+        return dataclasses.replace(tiny_trained, model=model, test_time_flip=True)
 
     return make
 

@@ -202,7 +202,8 @@ def test_every_network_is_answered_as_before_the_export(tiny_trained, encoded, t
     trained = dataclasses.replace(
         tiny_trained,
         model=model,
-        config=config,
+        test_time_flip=config.test_time_flip,
+        training=config.to_dict(),
         image_size=config.image_size,
         landmark_scheme=DLIB_72 if config.trains_landmarks else None,
     )

@@ -6,7 +6,7 @@ import pytest
 from tfac.data.synthetic.drawing import draw_face
 from tfac.data.synthetic.sampling import sample_face
 from tfac.inference.photo_prediction import FaceCrop, crop_faces, predict_crops, whole_crop
-from tfac.inference.predictor import Prediction
+from tfac.inference.prediction import Prediction
 from tfac.landmarks import DLIB_68
 from tfac.photos.alignment import (
     CROP_HEIGHT,

@@ -9,7 +9,8 @@ from PIL import Image
 
 from tests.serving.server.broken_pictures import broken_picture, whole_picture
 from tfac.errors import DataError
-from tfac.inference.predictor import Prediction, Predictor
+from tfac.inference.prediction import Prediction
+from tfac.inference.predictor import Predictor
 from tfac.photos.preprocessing import resize_picture
 
 

@@ -237,8 +237,7 @@ def test_test_time_flip_counts(small, pictures):
     left = keras.layers.Cropping2D(((0, 0), (0, 20)))(inputs)  # not the same when mirrored
     scores = keras.layers.Dense(40)(keras.layers.GlobalAveragePooling2D()(left))
     model = keras.Model(inputs, {"scores": scores})
-    config = dataclasses.replace(small.config, test_time_flip=True)
-    flipped = dataclasses.replace(small, model=model, config=config)
+    flipped = dataclasses.replace(small, model=model, test_time_flip=True)
     batch = pictures[0][None]
     answers = ask(flipped, "images", batch)
     expected = predict(model, batch, test_time_flip=True)["scores"]

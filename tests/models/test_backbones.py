@@ -4,13 +4,12 @@ import pytest
 
 from tfac.errors import ConfigError
 from tfac.models import (
-    BACKBONES,
     create_backbone,
     create_feature_extractor,
     create_model,
     load_backbone_weights,
 )
-from tfac.models.backbones import _PRESETS
+from tfac.networks import BACKBONES
 
 IMAGES = np.random.default_rng(0).normal(size=(1, 64, 64, 3)).astype(np.float32)
 
@@ -88,7 +87,7 @@ def test_imagenet_weights_that_nobody_publishes_are_refused():
 
 def test_presets_are_those_that_kerashub_publishes():
     published = keras_hub.models.Backbone.presets
-    assert set(_PRESETS.values()) <= set(published)
+    assert {spec.preset for spec in BACKBONES.values()} - {None} <= set(published)
 
 
 def test_preset_of_another_class_is_refused(tmp_path):

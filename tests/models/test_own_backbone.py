@@ -193,11 +193,30 @@ def test_files_with_code_or_without_maps_are_refused(tmp_path, create, message):
         create_model("baseline", backbone=str(tmp_path / "a.keras"))
 
 
+@keras.saving.register_keras_serializable(package="tests")
+class Halving(keras.Model):
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.convolution = keras.layers.Conv2D(4, 3, strides=2, padding="same")
+
+    def call(self, images):
+        return self.convolution(images)
+
+
+def test_class_or_subclassed_model_is_a_backbone_with_its_output_as_level(tmp_path):
+    own = Halving()
+    network = create_model("baseline", backbone=own)
+    assert network(IMAGES)["scores"].shape == (2, 40)
+    assert any(weight is own.convolution.kernel for weight in network.weights)
+    network.save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(again(IMAGES)["scores"], network(IMAGES)["scores"])
+    assert create_model("dmm_cnn", backbone=Halving, num_landmarks=0).built
+    with pytest.raises(ConfigError, match="which has no P3"):
+        create_model("mgg_net", backbone=Halving)
+
+
 def test_other_models_are_refused(tmp_path):
-    with pytest.raises(ConfigError, match="Received: subclassed, a model that is not functional"):
-        Baseline(Subclassed(name="subclassed"))
-    with pytest.raises(ConfigError, match="not functional"):
-        Baseline(keras.Sequential([keras.layers.Conv2D(3, 3)]))
     for path in (tmp_path / "none.keras", tmp_path, "http://127.0.0.1/a.keras"):
         with pytest.raises(ConfigError, match=f"Received: {path}, which is none of them"):
             Baseline(path)

@@ -12,7 +12,7 @@ from tfac.models.dlib_weights import load_dlib_weights
 from tfac.training.config import TrainConfig
 from tfac.training.linear_probe import fit_head, logistic_regression
 from tfac.training.run import run_training
-from tfac.training.workdir import load_trained_model
+from tfac.training.workdir import load_trained_network
 
 
 class MeanColour(keras.Model):
@@ -92,7 +92,7 @@ def test_head_learns_the_labels_of_records(tiny_records, weights):
 def test_frozen_run_has_the_backbone_it_started_from_and_a_head_that_knows(
     tiny_frozen, tiny_records
 ):
-    trained = load_trained_model(tiny_frozen)
+    trained = load_trained_network(tiny_frozen)
     assert trained.step == 0
     images = np.random.default_rng(0).normal(size=(2, 64, 64, 3)).astype(np.float32)
     start = create_backbone("dlib_resnet29")
@@ -106,7 +106,8 @@ def test_frozen_run_has_the_backbone_it_started_from_and_a_head_that_knows(
     )
     shown = np.array(trained.predict(batch["images"])["scores"]) > trained.thresholds
     assert np.mean(shown == (batch["labels"].numpy() > 0.5)) > 0.8
-    again = run_training(trained.config, tiny_records, tiny_frozen, show_progress=False)
+    config = TrainConfig.from_dict(trained.training)
+    again = run_training(config, tiny_records, tiny_frozen, show_progress=False)
     assert int(again.step.numpy()) == 0  # what is finished is not fitted again
 
 

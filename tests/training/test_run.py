@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tfac import speed
 from tfac.data.records.pipeline import evaluation_dataset
 from tfac.errors import ConfigError, DataError, TrainingError
 from tfac.training.config import TrainConfig
 from tfac.training.interruption import Interrupted
 from tfac.training.run import run_training
 from tfac.training.weighting import AdaptiveWeighting
-from tfac.training.workdir import load_trained_model
+from tfac.training.workdir import load_trained_network
 
 CONFIG = TrainConfig(
     image_size=(16, 16),
@@ -118,7 +119,7 @@ def short_intervals(monkeypatch):
     ],
 )
 def test_resumed_run_equals_an_uninterrupted_one(tiny_records, tmp_path, short_intervals, options):
-    options = {"epochs": 2, "plateau_patience": 1, "shift": 0.1, **options}
+    options = {"epochs": 2, "plateau_patience": 1, **options}
     config = dataclasses.replace(CONFIG, **options)
     whole = run(tiny_records, tmp_path / "whole", config)
     # After step 2; in step 5, losing steps 4 and 5; at the end of the last step.
@@ -137,7 +138,7 @@ def test_stop_asked_for_in_validation_does_not_wait_for_its_end(tiny_records, tm
     with pytest.raises(Interrupted):
         stop = SignalAt(validation=2, number=signal.SIGINT)
         run(tiny_records, tmp_path / "stopped", config, callbacks=[stop])
-    assert load_trained_model(tmp_path / "stopped").step == 3
+    assert load_trained_network(tmp_path / "stopped").step == 3
     assert_same(whole, run(tiny_records, tmp_path / "stopped", config))
 
 
@@ -192,7 +193,7 @@ def test_nan_loss_stops_the_run_naming_step_and_attribute(tiny_records, tmp_path
 
     with pytest.raises(TrainingError, match="at step 5, for Young, total"):
         run(tiny_records, tmp_path, callbacks=[Break()])
-    assert load_trained_model(tmp_path).step == 3
+    assert load_trained_network(tmp_path).step == 3
 
 
 def test_infinite_validation_loss_stops_the_run(tiny_records, tmp_path):
@@ -203,7 +204,7 @@ def test_infinite_validation_loss_stops_the_run(tiny_records, tmp_path):
     with pytest.raises(TrainingError, match="validation after step 0, for landmarks"):
         run(tiny_records, tmp_path, callbacks=[Break()])
     with pytest.raises(DataError, match="no.* yet"):
-        load_trained_model(tmp_path)
+        load_trained_network(tmp_path)
 
 
 def test_the_step_is_traced_once(tiny_records, tmp_path, monkeypatch):
@@ -221,16 +222,16 @@ def test_the_step_is_traced_once(tiny_records, tmp_path, monkeypatch):
     assert steps[0].experimental_get_tracing_count() == 1
 
 
-def test_batch_norms_of_a_run_are_fused(tiny_records, tmp_path, monkeypatch):
+def test_a_run_is_accelerated_once_if_wanted(tiny_records, tmp_path, monkeypatch):
     from tfac.training import run as run_module
 
-    original = run_module.fuse_batch_norms
-    counts = []
+    found = []
     monkeypatch.setattr(
-        run_module, "fuse_batch_norms", lambda model: counts.append(original(model))
+        run_module, "accelerate", lambda *parts: found.append(speed.accelerate(*parts))
     )
-    run(tiny_records, tmp_path, dataclasses.replace(CONFIG, epochs=1))
-    assert counts == [1]
+    run(tiny_records, tmp_path / "on", dataclasses.replace(CONFIG, epochs=1))
+    run(tiny_records, tmp_path / "off", dataclasses.replace(CONFIG, epochs=1, accelerate=False))
+    assert found == [{"batch norms": 1, "convolutions": 1, "optimizers": 1}]
 
 
 def test_update_interval_is_in_steps(tiny_records, tmp_path):
@@ -254,7 +255,7 @@ def test_early_stopping_ends_the_run_with_a_checkpoint(tiny_records, tmp_path):
     stop = keras.callbacks.EarlyStopping(monitor="val_loss", patience=0, min_delta=1e9)
     state = run(tiny_records, tmp_path, callbacks=[stop])
     assert int(state.step) == 6
-    assert load_trained_model(tmp_path).step == 6
+    assert load_trained_network(tmp_path).step == 6
 
 
 def test_keras_callbacks_see_epochs_in_order(tiny_records, tmp_path):

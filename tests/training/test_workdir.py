@@ -15,7 +15,7 @@ from tfac.training.workdir import (
     check_initial_workdir,
     claim_workdir,
     create_network,
-    load_trained_model,
+    load_trained_network,
 )
 
 CONFIG = TrainConfig(image_size=(16, 20), batch_size=12, epochs=1, updates_per_epoch=1)
@@ -23,7 +23,7 @@ CONFIG = TrainConfig(image_size=(16, 20), batch_size=12, epochs=1, updates_per_e
 
 def test_loaded_model_is_the_trained_one(tiny_records, tmp_path, tiny_network):
     state = run_training(CONFIG, tiny_records, tmp_path, show_progress=False)
-    trained = load_trained_model(tmp_path)
+    trained = load_trained_network(tmp_path)
     images = np.random.default_rng(0).integers(0, 255, (2, 16, 20, 3)).astype(np.uint8)
     for name, expected in state.model(images).items():
         np.testing.assert_array_equal(trained.model(images)[name], expected)
@@ -33,7 +33,7 @@ def test_loaded_model_is_the_trained_one(tiny_records, tmp_path, tiny_network):
     assert trained.landmark_scheme.name == "dlib_72"
     assert trained.image_size == (16, 20)
     assert trained.step == 2
-    assert trained.config == CONFIG
+    assert TrainConfig.from_dict(trained.training) == CONFIG
     assert trained.attribute_loss.name == "binary_crossentropy"
     assert trained.data["fingerprint"] == read_info(tiny_records).fingerprint
     assert set(trained.versions) >= {"tfac", "tensorflow", "keras"}
@@ -41,18 +41,20 @@ def test_loaded_model_is_the_trained_one(tiny_records, tmp_path, tiny_network):
 
 def test_weights_are_the_same_in_another_precision(tiny_records, tmp_path, tiny_network):
     run_training(CONFIG, tiny_records, tmp_path, show_progress=False)
-    trained, mixed = load_trained_model(tmp_path), load_trained_model(tmp_path, "mixed_bfloat16")
-    assert mixed.model.dtype_policy.name == "mixed_bfloat16" and mixed.config == CONFIG
+    trained = load_trained_network(tmp_path)
+    mixed = load_trained_network(tmp_path, "mixed_bfloat16")
+    assert mixed.model.dtype_policy.name == "mixed_bfloat16"
+    assert TrainConfig.from_dict(mixed.training) == CONFIG
     for one, two in zip(trained.model.variables, mixed.model.variables, strict=True):
         np.testing.assert_array_equal(one, two)
     with pytest.raises(ConfigError, match="precision: expected one of"):
-        load_trained_model(tmp_path, "float8")
+        load_trained_network(tmp_path, "float8")
 
 
 def test_without_a_landmark_branch_there_is_no_scheme(tiny_records, tmp_path, tiny_network):
     config = dataclasses.replace(CONFIG, landmarks=False)
     run_training(config, tiny_records, tmp_path, show_progress=False)
-    assert load_trained_model(tmp_path).landmark_scheme is None
+    assert load_trained_network(tmp_path).landmark_scheme is None
 
 
 def test_run_that_saved_nothing_leaves_the_workdir_free(tiny_records, tmp_path, tiny_network):
@@ -66,13 +68,13 @@ def test_run_that_saved_nothing_leaves_the_workdir_free(tiny_records, tmp_path, 
 
 def test_folder_that_is_no_workdir_is_refused(tmp_path):
     with pytest.raises(DataError, match="config.json"):
-        load_trained_model(tmp_path)
+        load_trained_network(tmp_path)
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(DataError, match="cannot read .*config.json"):
-        load_trained_model(tmp_path)
+        load_trained_network(tmp_path)
     (tmp_path / "config.json").write_text('{"config": {"nonsense": 1}}')
     with pytest.raises(DataError, match="nonsense"):
-        load_trained_model(tmp_path)
+        load_trained_network(tmp_path)
 
 
 def test_run_with_other_settings_is_refused_and_one_of_an_older_version_is_not(
@@ -95,7 +97,7 @@ def test_test_time_flip_counts_in_validation_and_in_use(tiny_records, tmp_path, 
     for flip in (False, True):
         config = dataclasses.replace(CONFIG, test_time_flip=flip)
         run_training(config, tiny_records, tmp_path / str(flip), show_progress=False)
-        found[flip] = load_trained_model(tmp_path / str(flip))
+        found[flip] = load_trained_network(tmp_path / str(flip))
     for once, both in zip(found[False].model.variables, found[True].model.variables, strict=True):
         np.testing.assert_array_equal(once, both)  # the training is the same
     assert np.any(found[False].thresholds != found[True].thresholds)
@@ -110,7 +112,7 @@ def test_damaged_checkpoint_is_named(tiny_records, tmp_path, tiny_network):
     for path in (tmp_path / "checkpoints").glob("*.data-*"):
         path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(DataError, match="cannot restore the checkpoint .*checkpoints/ckpt-"):
-        load_trained_model(tmp_path)
+        load_trained_network(tmp_path)
     with pytest.raises(DataError, match="cannot restore the checkpoint"):
         run_training(CONFIG, tiny_records, tmp_path, show_progress=False)
 
@@ -153,8 +155,8 @@ def test_run_with_ones_own_backbone_needs_its_file_no_more(tiny_records, tmp_pat
     config = dataclasses.replace(CONFIG, model="baseline", backbone=str(file))
     state = run_training(config, tiny_records, workdir, show_progress=False)
     file.unlink()
-    trained = load_trained_model(workdir)
-    assert trained.config == config
+    trained = load_trained_network(workdir)
+    assert TrainConfig.from_dict(trained.training) == config
     images = np.random.default_rng(0).integers(0, 255, (2, 16, 20, 3)).astype(np.uint8)
     scores = state.model(images)["scores"]  # whose batch norms run on the fused kernel
     np.testing.assert_allclose(trained.model(images)["scores"], scores, rtol=1e-4, atol=1e-5)

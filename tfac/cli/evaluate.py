@@ -4,6 +4,7 @@ Example:
     tfac-evaluate --workdir=runs/dmm_cnn --data_dir=data/celeba --slices=Male,Young,Male*Young
 """
 
+import dataclasses
 import functools
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -12,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 from absl import flags
 
 from tfac.cli import import_tensorflow_quietly, run_program
-from tfac.errors import DataError
 from tfac.progress import progress
 
 if TYPE_CHECKING:
-    from tfac.evaluation.split_scores import ScoringModel, SplitScores
+    from tfac.evaluation.split_scores import SplitScores
+    from tfac.inference.trained_network import TrainedNetwork
 
 _WORKDIR = flags.DEFINE_string(
     "workdir", None, "folder of a training run, of which the newest checkpoint is evaluated"
@@ -45,6 +46,9 @@ _THRESHOLDS_SPLIT = flags.DEFINE_string(
     "thresholds_split", "validation", "the split that exact thresholds are chosen on"
 )
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 64, "pictures at a time, 1 or more", 1)
+_ACCELERATE = flags.DEFINE_bool(
+    "accelerate", True, "run a checkpoint's network on faster operations than Keras's"
+)
 _OUTPUT_DIR = flags.DEFINE_string(
     "output_dir",
     None,
@@ -72,18 +76,18 @@ def main() -> None:
     from tfac.training.thresholds import choose_thresholds
 
     info = read_info(_DATA_DIR.value)
-    model, default_output_dir = _load_model()
-    slicings = parse_slices(_SLICES.value, model.attributes)
+    network, default_output_dir = _load_network()
+    slicings = parse_slices(_SLICES.value, network.attributes)
 
     def score(split: str) -> "SplitScores":
         dataset = evaluation_dataset(
-            info, split, image_size=model.image_size, batch_size=_BATCH_SIZE.value
+            info, split, image_size=network.image_size, batch_size=_BATCH_SIZE.value
         )
         batches = read_batches(dataset, info, split)
-        return score_split(model, _with_progress(batches, info.splits[split]), info)
+        return score_split(network, _with_progress(batches, info.splits[split]), info)
 
     split_scores = score(_SPLIT.value)
-    thresholds = model.thresholds
+    thresholds = network.thresholds
     if _THRESHOLDS.value != "trained":
         same_split = _THRESHOLDS_SPLIT.value == _SPLIT.value
         chosen_on = split_scores if same_split else score(_THRESHOLDS_SPLIT.value)
@@ -91,11 +95,11 @@ def main() -> None:
             _THRESHOLDS.value, chosen_on.labels, chosen_on.scores, chosen_on.label_mask
         )
     report = {
-        "model": model.source,
+        "model": network.source,
         "data_set": info.name,
         "split": _SPLIT.value,
         "thresholds": _THRESHOLDS.value,
-        **summarise(model.attributes, thresholds, split_scores, slicings),
+        **summarise(network.attributes, thresholds, split_scores, slicings),
     }
     output_dir = Path(_OUTPUT_DIR.value or default_output_dir / _SPLIT.value)
     write_report(report, output_dir / "metrics.json")
@@ -105,55 +109,20 @@ def main() -> None:
     print(f"next:    {_next_command()}")
 
 
-def _load_model() -> "tuple[ScoringModel, Path]":
-    """Returns the model that the flags name and the default folder for its reports."""
+def _load_network() -> "tuple[TrainedNetwork, Path]":
+    """Returns the network that the flags name and the default folder for its reports."""
     if _WORKDIR.value:
-        return _from_workdir(Path(_WORKDIR.value)), Path(_WORKDIR.value) / "evaluation"
-    model = _from_saved_model(_SAVED_MODEL.value)
-    version = Path(model.source).resolve()
-    return model, Path("runs", "evaluation", version.parent.name, version.name)
+        from tfac.training.workdir import load_trained_network
 
+        network = load_trained_network(_WORKDIR.value)
+        folder = Path(_WORKDIR.value, "evaluation")
+    else:
+        from tfac.inference.exported_network import load_exported_network
 
-def _from_workdir(workdir: Path) -> "ScoringModel":
-    from tfac.training.workdir import load_trained_model, scoring_model
-
-    return scoring_model(load_trained_model(workdir), str(workdir))
-
-
-def _from_saved_model(path: str) -> "ScoringModel":
-    import numpy as np
-
-    from tfac.evaluation.split_scores import ScoringModel
-    from tfac.inference.predictor import Predictor
-    from tfac.landmarks import get_landmark_scheme
-
-    predictor = Predictor(path, batch_size=_BATCH_SIZE.value)
-    metadata = predictor.metadata
-    try:
-        thresholds = np.array(metadata["thresholds"], np.float32)
-        image_size = metadata["image_size"]["height"], metadata["image_size"]["width"]
-        scheme = metadata["landmark_scheme"] and get_landmark_scheme(metadata["landmark_scheme"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise DataError(
-            f"{predictor.path}: expected thresholds, image_size and landmark_scheme as tfac-export "
-            f"writes them. Received: {error!r}"
-        ) from error
-
-    def score(images) -> dict[str, np.ndarray]:
-        predictions = predictor(images.numpy())
-        answers = {"scores": np.array([[*each.scores.values()] for each in predictions])}
-        if scheme is not None:
-            answers["landmarks"] = np.stack([each.landmarks for each in predictions])
-        return answers
-
-    return ScoringModel(
-        source=str(predictor.path),
-        score=score,
-        attributes=predictor.attributes,
-        thresholds=thresholds,
-        image_size=image_size,
-        landmark_scheme=scheme,
-    )
+        network = load_exported_network(_SAVED_MODEL.value)
+        version = Path(network.source).resolve()
+        folder = Path("runs", "evaluation", version.parent.name, version.name)
+    return dataclasses.replace(network, accelerated=_ACCELERATE.value), folder
 
 
 def _with_progress(batches: Iterable[dict], pictures: int) -> Iterator[dict]:

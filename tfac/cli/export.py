@@ -16,7 +16,7 @@ from tfac.errors import ConfigError
 from tfac.files import read_json
 
 if TYPE_CHECKING:
-    from tfac.training.workdir import TrainedModel
+    from tfac.inference.trained_network import TrainedNetwork
 
 _WORKDIR = flags.DEFINE_string(
     "workdir", None, "folder of the run, as tfac-train wrote it; its newest checkpoint is exported"
@@ -73,10 +73,10 @@ def main() -> None:
     import_tensorflow_quietly()
 
     from tfac.export import ExportOptions, export_saved_model
-    from tfac.training.workdir import load_trained_model
+    from tfac.training.workdir import load_trained_network
 
-    trained = load_trained_model(_WORKDIR.value, _PRECISION.value)
-    directory = Path(_SAVED_MODELS_DIR.value) / (_NAME.value or trained.config.model)
+    trained = load_trained_network(_WORKDIR.value, _PRECISION.value)
+    directory = Path(_SAVED_MODELS_DIR.value) / (_NAME.value or trained.training["model"])
     options = ExportOptions(
         input_size=_INPUT_SIZE.value,
         warmup_batch_sizes=batch_sizes,
@@ -96,7 +96,7 @@ def _batch_sizes(values: Sequence[str]) -> tuple[int, ...]:
         ) from error
 
 
-def _summary(trained: "TrainedModel", path: Path) -> str:
+def _summary(trained: "TrainedNetwork", path: Path) -> str:
     """Returns what was written and what can be done with it."""
     directory, name = path.parent, path.parent.name
     num_attributes, scheme = len(trained.attributes), trained.landmark_scheme
@@ -125,7 +125,7 @@ def _summary(trained: "TrainedModel", path: Path) -> str:
     )
 
 
-def _signatures(trained: "TrainedModel") -> dict[str, str]:
+def _signatures(trained: "TrainedNetwork") -> dict[str, str]:
     """Returns what each signature takes, in words."""
     from tfac.inference.signatures import describe_explanation
 

@@ -19,6 +19,7 @@ from tfac.cli import define_flag, import_tensorflow_quietly, run_program
 from tfac.experiments.protocols import PROTOCOLS
 from tfac.experiments.registry import get_config, require_data
 from tfac.experiments.variants import EXPERIMENTS
+from tfac.networks import networks_with
 from tfac.training.config import TrainConfig, describe_range
 
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "prepared data set, as tfac-prepare wrote it")
@@ -46,9 +47,12 @@ _DEFAULT_EXPERIMENT = "two_crop_net"
 
 def _describe(field: dataclasses.Field) -> str:
     """Returns what the flag of a field of `TrainConfig` is; not given, it is None."""
-    limits, default = describe_range(field), getattr(_DEFAULTS, field.name)
+    default = getattr(_DEFAULTS, field.name)
     if isinstance(default, tuple):
         default = "x".join(map(str, default))
+    alone = ", ".join(networks_with(field.name))
+    limits = [describe_range(field), alone and f"{alone} alone"]
+    limits = "; ".join(part for part in limits if part)
     text = field.metadata["help"] + (f" ({limits})" if limits else "")
     return f"{text} (default: {str(default).lower()})"
 

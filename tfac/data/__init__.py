@@ -1,1 +1,12 @@
-"""Data: builders that write TFRecords, the readers of other people's layouts, and tf.data input."""
+"""Data: the readers of other people's layouts, prepared data sets, and tf.data input."""
+
+from typing import TYPE_CHECKING
+
+from tfac.lazy import lazily
+
+if TYPE_CHECKING:
+    from tfac.data.records.pipeline import evaluation_dataset, read_info, train_dataset
+
+__all__ = ["evaluation_dataset", "read_info", "train_dataset"]
+
+__getattr__, __dir__ = lazily(__name__, dict.fromkeys(__all__, "tfac.data.records.pipeline"))

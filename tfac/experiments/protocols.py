@@ -32,7 +32,7 @@ class Protocol:
     lfwa_protocols: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
-# Weights and thresholds that training from scratch does best with (README, "Results").
+# Weights and thresholds that training from scratch does best with (docs/results.md).
 _FROM_SCRATCH = {"weighting": "uniform", "thresholds": "exact"}
 _RESNET18 = {"backbone": "resnet18"}
 
@@ -186,7 +186,7 @@ PROTOCOLS: tuple[Protocol, ...] = (
             "part_networks": _SMALL,
             "two_crop_net": {**_SMALL, "backbone": "dlib_resnet29"},
         },
-        # Raw weights fall towards 0, and with them training (README, "Results").
+        # Raw weights fall towards 0, and with them training (docs/results.md).
         dynamic_weighting="dynamic_mean_one",
     ),
     Protocol(

@@ -19,9 +19,10 @@ from tfac.evaluation.report import summarise, write_report
 from tfac.evaluation.split_scores import SplitScores, score_split
 from tfac.experiments.cost import count_multiply_adds
 from tfac.files import whole_file
+from tfac.inference.trained_network import TrainedNetwork
 from tfac.training.curves import read_series
 from tfac.training.thresholds import choose_thresholds
-from tfac.training.workdir import TrainedModel, load_trained_model, scoring_model
+from tfac.training.workdir import load_trained_network
 
 RESULT_FILE = "result.json"
 MASKS_FILE = "attention_masks.png"
@@ -51,28 +52,28 @@ def score_run(workdir: Path, data_dir: Path, split: str, batch_size: int = 64) -
         "training_seconds" (at that rate, validations left out), and "splits", of each the report
         (`tfac.evaluation.report`) for each of `JUDGED_WITH`.
     """
-    trained, info = load_trained_model(workdir), read_info(data_dir)
-    model = scoring_model(trained, str(workdir))
+    trained, info = load_trained_network(workdir), read_info(data_dir)
+    multiply_adds = count_multiply_adds(trained.predict, trained.image_size)
 
     def score(name: str) -> SplitScores:
         dataset = evaluation_dataset(
             info, name, image_size=trained.image_size, batch_size=batch_size
         )
-        return score_split(model, read_batches(dataset, info, name), info)
+        return score_split(trained, read_batches(dataset, info, name), info)
 
-    validation_split = trained.config.validation_split
+    validation_split = trained.training["validation_split"]
     by_split = {name: score(name) for name in {validation_split: 0, split: 0}}
     images_per_second = _images_per_second(workdir)
     result = {
-        "config": trained.config.to_dict(),
+        "config": dict(trained.training),
         "data": {"name": info.name, "fingerprint": info.fingerprint},
         "split": split,
         "validation_split": validation_split,
         "step": trained.step,
         "weights": int(sum(np.prod(weight.shape) for weight in trained.model.trainable_weights)),
-        "multiply_adds": count_multiply_adds(trained.predict, trained.image_size),
+        "multiply_adds": multiply_adds,
         "images_per_second": images_per_second,
-        "training_seconds": trained.step * trained.config.batch_size / images_per_second,
+        "training_seconds": trained.step * trained.training["batch_size"] / images_per_second,
         "splits": {
             name: _judge(trained, scores, by_split[validation_split])
             for name, scores in by_split.items()
@@ -83,7 +84,7 @@ def score_run(workdir: Path, data_dir: Path, split: str, batch_size: int = 64) -
     return result
 
 
-def _judge(trained: TrainedModel, scores: SplitScores, validation: SplitScores) -> dict[str, Any]:
+def _judge(trained: TrainedNetwork, scores: SplitScores, validation: SplitScores) -> dict[str, Any]:
     reports = {}
     for rule in JUDGED_WITH:
         thresholds = trained.thresholds
@@ -101,7 +102,7 @@ def _images_per_second(workdir: Path) -> float:
     return float(np.median(rates))
 
 
-def _draw_attention(trained: TrainedModel, info: RecordsInfo, split: str, workdir: Path) -> None:
+def _draw_attention(trained: TrainedNetwork, info: RecordsInfo, split: str, workdir: Path) -> None:
     """Draws the part masks over the split's first pictures, and the mean affinity over more."""
     dataset = evaluation_dataset(info, split, image_size=trained.image_size, batch_size=64)
     images = next(iter(read_batches(dataset, info, split)))["images"].numpy()

@@ -29,9 +29,9 @@ import numpy as np
 import tensorflow as tf
 
 from tfac.errors import ConfigError
+from tfac.inference.trained_network import TrainedNetwork
 from tfac.models import predict
 from tfac.speed.folding import copy_network, fold_batch_norms
-from tfac.training.workdir import TrainedModel
 
 FORMATS_FOLDER = "formats"
 ONNX_FILE = "model.onnx"
@@ -42,11 +42,11 @@ OPENVINO_FILE = "openvino/model.xml"
 class _AnswerNetwork(keras.Model):
     """Resized pictures to scores, probabilities and landmarks: what is converted."""
 
-    def __init__(self, trained: TrainedModel):
+    def __init__(self, trained: TrainedNetwork):
         super().__init__(autocast=False, name="network")
         self.network = copy_network(trained.model, "float32")
         fold_batch_norms(self.network)
-        self.test_time_flip = trained.config.test_time_flip
+        self.test_time_flip = trained.test_time_flip
         self.attribute_loss = trained.attribute_loss
 
     def call(self, images, training=False):
@@ -74,7 +74,7 @@ def check_formats(formats: Collection[str]) -> None:
             )
 
 
-def write_formats(trained: TrainedModel, formats: Collection[str], folder: Path) -> None:
+def write_formats(trained: TrainedNetwork, formats: Collection[str], folder: Path) -> None:
     """Writes a network in other formats.
 
     Args:

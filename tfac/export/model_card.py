@@ -22,24 +22,11 @@ from tfac.export.model_card_figures import (
 )
 from tfac.export.model_card_page import plain, render_page, table
 from tfac.files import whole_file
-from tfac.training.config import BACKBONES, WITH_BACKBONE
+from tfac.networks import BACKBONES, NETWORKS
 
 MARKDOWN_FILE = "model_card.md"
 HTML_FILE = "model_card.html"
 
-_NETWORKS = {
-    "dmm_cnn": 'DMM-CNN: Mao et al., "Deep Multi-task Multi-label CNN for Effective Facial '
-    'Attribute Classification"',
-    "mgg_net": 'MGG-Net: Chen et al., "Improving Facial Attribute Recognition by Group and Graph '
-    'Learning"',
-    "lga_net": "LGA-Net: the plain network with MGG-Net's part groups and DMM-CNN's landmarks",
-    "baseline": "the plain network: a backbone and one fully connected layer",
-    "two_crop_net": "the two-crop network: backbones for the whole picture and for a close-up of "
-    "the face, and one fully connected layer",
-    "mcnn_aux": 'MCNN-AUX: Hand and Chellappa, "Attributes for Improved Attributes"',
-    "ps_mcnn": 'PS-MCNN: Cao et al., "Partially Shared Multi-Task CNN with Local Constraint for '
-    'Face Attribute Learning"',
-}
 _CELEBA_LIKE = ("celeba", "celeb_a", "lfwa")
 _LOSSES = {
     "squared_error": "an estimate of 2p - 1, where p is the probability",
@@ -129,7 +116,7 @@ def _details(metadata: Mapping[str, Any]) -> str:
     meaning = f" ({_LOSSES[loss]})" if loss in _LOSSES else ""
     landmarks = "" if metadata["landmark_scheme"] is None else ", and the places of landmarks"
     rows = [
-        ("Network", plain(_NETWORKS.get(network, network))),
+        ("Network", plain(NETWORKS[network].title)),
         ("Backbone", plain(_backbone(training))),
         (
             "Input",
@@ -166,7 +153,7 @@ def _libraries(metadata: Mapping[str, Any], when: str) -> str:
 
 
 def _backbone(training: Mapping[str, Any]) -> str:
-    if training["model"] not in WITH_BACKBONE:
+    if not NETWORKS[training["model"]].has_backbone:
         return "the network's own layers, from random weights"
     backbone, start = training["backbone"], training["backbone_weights"]
     if backbone not in BACKBONES:

@@ -32,8 +32,8 @@ from tfac.export.model_card import write_model_card
 from tfac.export.warmup import WARMUP_BATCH_SIZES, WARMUP_FILE, write_warmup_requests
 from tfac.files import whole_directory
 from tfac.inference.signatures import INPUT_SIZES, create_signatures, describe_explanation
+from tfac.inference.trained_network import TrainedNetwork
 from tfac.speed.folding import create_folded_network
-from tfac.training.workdir import TrainedModel
 
 EXTRA_ASSETS = "assets.extra"
 METADATA_FILE = "tfac.json"
@@ -80,7 +80,7 @@ class ExportOptions:
 
 
 def export_saved_model(
-    trained: TrainedModel,
+    trained: TrainedNetwork,
     directory: str | os.PathLike,
     options: ExportOptions = ExportOptions(),
     evaluation: Mapping[str, Any] | None = None,
@@ -131,7 +131,9 @@ def versions(directory: str | os.PathLike) -> list[int]:
     return sorted(int(path.name) for path in directory.iterdir() if path.name.isdecimal())
 
 
-def describe(trained: TrainedModel, evaluation: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def describe(
+    trained: TrainedNetwork, evaluation: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """Returns what ``tfac.json`` says about `trained`: everything needed to read its outputs.
 
     Args:
@@ -161,7 +163,7 @@ def describe(trained: TrainedModel, evaluation: Mapping[str, Any] | None = None)
         "explain": describe_explanation(trained),
         "precision": trained.model.dtype_policy.name,
         "step": int(trained.step),
-        "training": trained.config.to_dict(),
+        "training": dict(trained.training),
         "data": trained.data and {name: trained.data.get(name) for name in _DATA},
         "metrics": evaluation and _without(evaluation, "model", "attributes", "slices"),
         "versions": {
@@ -172,7 +174,7 @@ def describe(trained: TrainedModel, evaluation: Mapping[str, Any] | None = None)
 
 
 def _write(
-    trained: TrainedModel,
+    trained: TrainedNetwork,
     folder: Path,
     model_name: str,
     options: ExportOptions,

@@ -25,6 +25,9 @@ import numpy as np
 import tensorflow as tf
 
 from tfac.errors import ConfigError, DataError
+from tfac.inference.prediction import has_a_threshold_each
+from tfac.inference.signatures import create_signatures
+from tfac.inference.trained_network import TrainedNetwork
 
 _EXTRA = "assets.extra"
 
@@ -165,10 +168,14 @@ def _read_metadata(folder: Path) -> dict[str, Any]:
     path = folder / _EXTRA / "tfac.json"
     try:
         metadata = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"expected an export of tfac with {path}. Received: {error!r}") from error
-    if not isinstance(metadata, dict) or "attributes" not in metadata:
-        raise DataError(f"{path}: expected a JSON object with the attributes")
+        understood = has_a_threshold_each(metadata)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            f"expected an export of tfac with {path}. Received: {error!r}. "
+            "Write one with tfac-export"
+        ) from error
+    if not understood:
+        raise DataError(f"{path}: expected as many threshold_probabilities as attributes")
     return metadata
 
 
@@ -205,7 +212,7 @@ def _load_onnxruntime(folder: Path, metadata: Mapping[str, Any]) -> Engine:
     def network(images: np.ndarray) -> dict[str, np.ndarray]:
         return dict(zip(names, session.run(names, {"images": images}), strict=True))
 
-    return _with_preparation(metadata, network, names)
+    return _with_preparation(folder, metadata, network, names)
 
 
 def _load_openvino(folder: Path, metadata: Mapping[str, Any]) -> Engine:
@@ -229,7 +236,7 @@ def _load_openvino(folder: Path, metadata: Mapping[str, Any]) -> Engine:
         answers = requests.own.infer({"images": images})
         return {name: np.array(answers[name]) for name in names}
 
-    return _with_preparation(metadata, network, names)
+    return _with_preparation(folder, metadata, network, names)
 
 
 def _network_file(folder: Path, name: str) -> str:
@@ -242,28 +249,12 @@ def _network_file(folder: Path, name: str) -> str:
 
 
 def _with_preparation(
+    folder: Path,
     metadata: Mapping[str, Any],
     network: Callable[[np.ndarray], Mapping[str, np.ndarray]],
     outputs: list[str],
 ) -> Engine:
     """Returns an engine with the signatures of an export around another engine's network."""
-    from tfac.attributes import default_groups
-    from tfac.inference.signatures import create_signatures
-    from tfac.landmarks import get_landmark_scheme
-    from tfac.losses import get_attribute_loss
-    from tfac.training.config import TrainConfig
-    from tfac.training.workdir import TrainedModel
-
-    attributes = tuple(metadata["attributes"])
-    shapes = {"scores": [None, len(attributes)]}
-    if metadata["landmark_scheme"] is not None:
-        scheme = get_landmark_scheme(metadata["landmark_scheme"])
-        shapes["landmarks"] = [None, scheme.num_landmarks, 2]
-    names = list(shapes)
-    if not set(names) <= set(outputs):
-        raise DataError(f"expected a network that gives {', '.join(names)}. Received: {outputs}")
-    # On TensorFlow's own threads OpenVINO crashes; perhaps their stack is too small for it.
-    pool = ThreadPoolExecutor(len(os.sched_getaffinity(0)), "network")
 
     def model(images: tf.Tensor, training: bool = False) -> dict[str, tf.Tensor]:
         def run(pictures: np.ndarray) -> list[np.ndarray]:
@@ -273,18 +264,16 @@ def _with_preparation(
         values = tf.numpy_function(run, [images], [tf.float32] * len(names), stateful=False)
         return {n: tf.ensure_shape(v, shapes[n]) for n, v in zip(names, values, strict=True)}
 
-    size = metadata["image_size"]
-    trained = TrainedModel(
-        model=model,
-        attribute_loss=get_attribute_loss(metadata["attribute_loss"]),
-        thresholds=np.array(metadata["thresholds"], np.float32),
-        attributes=attributes,
-        groups=default_groups(attributes),
-        landmark_scheme=None,  # nothing to explain
-        image_size=(size["height"], size["width"]),
-        step=metadata["step"],
-        config=TrainConfig(),  # a test-time flip is inside the network
-    )
+    trained = TrainedNetwork.from_metadata(metadata, model, str(folder))
+    shapes = {"scores": [None, len(trained.attributes)]}
+    if trained.landmark_scheme is not None:
+        shapes["landmarks"] = [None, trained.landmark_scheme.num_landmarks, 2]
+    names = list(shapes)
+    if not set(names) <= set(outputs):
+        raise DataError(f"expected a network that gives {', '.join(names)}. Received: {outputs}")
+    # On TensorFlow's own threads OpenVINO crashes; perhaps their stack is too small for it.
+    pool = ThreadPoolExecutor(len(os.sched_getaffinity(0)), "network")
+    trained = dataclasses.replace(trained, landmark_scheme=None)  # nothing to explain
     functions, signatures = {}, {}
     for name, signature in create_signatures(trained, json.dumps(metadata)).items():
         function = tf.function(signature.answer, [signature.input], autograph=False)

@@ -2,18 +2,28 @@
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from PIL import Image
 
-from tfac.inference.predictor import Prediction, Predictor
+from tfac.inference.prediction import Picture, Prediction
 from tfac.landmarks import DLIB_68
 from tfac.photos.alignment import AlignedFace, align_face
 from tfac.photos.face_detection import FaceDetector, Rectangle
-from tfac.serving.client.client import Client
 
 Photo = TypeVar("Photo")
+
+
+class FacePredictor(Protocol):
+    """What answers for face crops: `tfac.Predictor`, or a client of a server."""
+
+    batch_size: int
+
+    def __call__(self, images: Sequence[Picture]) -> list[Prediction]:
+        """Returns one prediction a picture, in their order."""
+        ...
+
 
 _MAX_WAITING_BYTES = 2**28  # of crops that wait for a full batch
 
@@ -96,7 +106,7 @@ def whole_crop(picture: np.ndarray) -> FaceCrop:
 
 
 def predict_crops(
-    photos: Iterable[tuple[Photo, list[FaceCrop]]], predictor: Predictor | Client
+    photos: Iterable[tuple[Photo, list[FaceCrop]]], predictor: FacePredictor
 ) -> Iterator[tuple[Photo, list[FoundFace]]]:
     """Predicts the faces of photos, a full batch at a time.
 
@@ -140,7 +150,7 @@ def faces_as_json(faces: Sequence[FoundFace]) -> list[dict[str, Any]]:
 
 
 def _predicted(
-    photos: list[tuple[Photo, list[FaceCrop]]], predictor: Predictor | Client
+    photos: list[tuple[Photo, list[FaceCrop]]], predictor: FacePredictor
 ) -> Iterator[tuple[Photo, list[FoundFace]]]:
     predictions = iter(predictor([crop.image for _, crops in photos for crop in crops]))
     for photo, crops in photos:

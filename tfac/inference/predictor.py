@@ -1,65 +1,14 @@
 """Predictions of an exported model on face crops."""
 
-import dataclasses
-import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from tfac.errors import DataError
+from tfac.inference.prediction import Picture, Prediction
 from tfac.photos.pictures import MAX_PIXELS
-
-Picture = str | os.PathLike | bytes | np.ndarray
-
-
-@dataclasses.dataclass(frozen=True)
-class Prediction:
-    """What a model says about one face.
-
-    Attributes:
-        scores: attribute name to the model's raw output.
-        probabilities: attribute name to a value in [0, 1].
-        predictions: attribute name to True where the score passes the attribute's threshold.
-        landmarks: float32 [K, 2], x and y in [0, 1] of the picture, of the model's landmark scheme;
-            None where the model has no landmark branch.
-    """
-
-    scores: dict[str, float]
-    probabilities: dict[str, float]
-    predictions: dict[str, bool]
-    landmarks: np.ndarray | None
-
-    @classmethod
-    def from_outputs(
-        cls, attributes: Sequence[str], outputs: Mapping[str, np.ndarray], row: int
-    ) -> "Prediction":
-        """Returns what an export's outputs say about one picture of a batch.
-
-        Args:
-            attributes: names of the A attributes, in the order of the scores.
-            outputs: "scores", "probabilities" and "predictions" [B, A], perhaps "landmarks"
-                [B, K, 2].
-            row: which picture.
-        """
-
-        def by_attribute(values: np.ndarray) -> dict:  # [B, A]
-            return dict(zip(attributes, values[row].tolist(), strict=True))
-
-        return cls(
-            scores=by_attribute(outputs["scores"]),
-            probabilities=by_attribute(outputs["probabilities"]),
-            predictions=by_attribute(outputs["predictions"] == 1),
-            landmarks=outputs["landmarks"][row] if "landmarks" in outputs else None,
-        )
-
-    @property
-    def shown(self) -> tuple[str, ...]:
-        """The attributes predicted to be shown, the most probable first."""
-        names = [name for name, is_shown in self.predictions.items() if is_shown]
-        return tuple(sorted(names, key=lambda name: -self.probabilities[name]))
 
 
 class Predictor:
@@ -93,16 +42,16 @@ class Predictor:
     def __init__(self, path: str | os.PathLike, batch_size: int = 32):
         if batch_size < 1:
             raise DataError(f"batch_size: expected 1 or more. Received: {batch_size}")
-        self.path = _version_folder(Path(path))
+        self.path = version_folder(Path(path))
         self.batch_size = batch_size
-        self.metadata = _read_metadata(self.path)
-        self.attributes: tuple[str, ...] = tuple(self.metadata["attributes"])
-        cuts = self.metadata["threshold_probabilities"]
-        self.thresholds: dict[str, float] = dict(zip(self.attributes, cuts, strict=True))
 
         from tfac.inference.engines import load_engine  # imports TensorFlow, which takes seconds
 
         self._engine = load_engine(self.path)
+        self.metadata = self._engine.metadata
+        self.attributes: tuple[str, ...] = tuple(self.metadata["attributes"])
+        cuts = self.metadata["threshold_probabilities"]
+        self.thresholds: dict[str, float] = dict(zip(self.attributes, cuts, strict=True))
         for name in ("serving_default", "images"):
             if "valid" not in self._engine.signatures[name].outputs:
                 raise DataError(
@@ -168,8 +117,12 @@ class Predictor:
         return resize_picture(tf.constant(picture), size).numpy()
 
 
-def _version_folder(path: Path) -> Path:
-    """Returns `path` if it is an export, else its latest version."""
+def version_folder(path: Path) -> Path:
+    """Returns `path` if it is an export, else its latest version.
+
+    Raises:
+        DataError: there is none.
+    """
     if (path / "saved_model.pb").is_file():
         return path
     if not path.is_dir():
@@ -182,34 +135,6 @@ def _version_folder(path: Path) -> Path:
     if not found:
         raise DataError(f"expected {path} to hold saved_model.pb or a version such as 1/")
     return max(found, key=lambda folder: int(folder.name))
-
-
-def _read_metadata(path: Path) -> dict:
-    file = path / "assets.extra" / "tfac.json"
-    try:
-        metadata = json.loads(file.read_text("utf-8"))
-        understood = has_a_threshold_each(metadata)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(
-            f"expected an export of tfac with {file}. Received: {error!r}. "
-            "Write one with tfac-export"
-        ) from error
-    if not understood:
-        raise DataError(f"{file}: expected as many threshold_probabilities as attributes")
-    return metadata
-
-
-def has_a_threshold_each(metadata: Mapping[str, Any]) -> bool:
-    """Returns whether the contents of ``tfac.json`` have a threshold for each attribute.
-
-    Raises:
-        KeyError, TypeError: they are something else altogether.
-    """
-    attributes, cuts = metadata["attributes"], metadata["threshold_probabilities"]
-    return len(attributes) == len(cuts) and all(
-        isinstance(name, str) and isinstance(cut, float)
-        for name, cut in zip(attributes, cuts, strict=True)
-    )
 
 
 def _checked(picture: Picture, position: int) -> Picture:

@@ -43,8 +43,8 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from tfac.inference.trained_network import TrainedNetwork
 from tfac.photos.preprocessing import read_picture, resize_picture
-from tfac.training.workdir import TrainedModel
 
 INPUT_SIZES = ("free", "trained")
 
@@ -64,7 +64,7 @@ class Signature:
 
 
 def create_signatures(
-    trained: TrainedModel, metadata: str, input_size: str = "free"
+    trained: TrainedNetwork, metadata: str, input_size: str = "free"
 ) -> dict[str, Signature]:
     """Returns the signatures of an export by name; the module says what they mean.
 
@@ -118,7 +118,7 @@ def create_signatures(
     return signatures
 
 
-def describe_explanation(trained: TrainedModel) -> dict | None:
+def describe_explanation(trained: TrainedNetwork) -> dict | None:
     """Returns what ``tfac.json`` says about the signature ``explain``; None where it has none.
 
     That is ``levels``, the names of the levels with masks, ``groups``, the names of the masks in
@@ -134,7 +134,7 @@ def describe_explanation(trained: TrainedModel) -> dict | None:
     }
 
 
-def _create_network(trained: TrainedModel, **arguments) -> Network:
+def _create_network(trained: TrainedNetwork, **arguments) -> Network:
     """Returns one graph function of resized pictures, which several signatures share."""
     thresholds = tf.constant(trained.thresholds, tf.float32)  # [A]
 

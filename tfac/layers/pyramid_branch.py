@@ -14,9 +14,9 @@ class PyramidBranch(keras.layers.Layer):
 
     Departure: the paper's branches have no normalisation and do not name their activation; ReLU is
     taken, and `normalization` puts a batch normalisation before each, which training from scratch
-    needs (README, "Readings and departures"). A step of gradient descent moves the head's output in
-    proportion to the squared length of the features it reads: about D / 2 for D normalised units
-    after ReLU, far more than the backbone's own features have. `feature_scale` shortens them.
+    needs (docs/papers.md). A step of gradient descent moves the head's output in proportion to the
+    squared length of the features it reads: about D / 2 for D normalised units after ReLU, far more
+    than the backbone's own features have. `feature_scale` shortens them.
 
     Without normalisation kernels start as the paper's framework, PyTorch, starts dense layers:
     uniformly within 1 / sqrt(fan_in), and biases at 0. From He's and Glorot's starts, which the

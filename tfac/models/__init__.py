@@ -4,7 +4,6 @@ import keras
 
 from tfac.errors import ConfigError
 from tfac.models.backbones import (
-    BACKBONES,
     create_backbone,
     create_feature_extractor,
     load_backbone_weights,
@@ -17,13 +16,12 @@ from tfac.models.mgg_net import MGGNet
 from tfac.models.prediction import predict
 from tfac.models.ps_mcnn import PSMCNN
 from tfac.models.two_crop_net import TwoCropNet
+from tfac.networks import NETWORKS, load
 
 __all__ = [
-    "BACKBONES",
     "DMMCNN",
     "LGANet",
     "MCNNAUX",
-    "MODELS",
     "PSMCNN",
     "Baseline",
     "MGGNet",
@@ -36,22 +34,12 @@ __all__ = [
     "predict",
 ]
 
-MODELS = {
-    "dmm_cnn": DMMCNN,
-    "mgg_net": MGGNet,
-    "lga_net": LGANet,
-    "baseline": Baseline,
-    "two_crop_net": TwoCropNet,
-    "mcnn_aux": MCNNAUX,
-    "ps_mcnn": PSMCNN,
-}
-
 
 def create_model(name: str, backbone_weights: str | None = None, **arguments) -> keras.Model:
     """Returns a built model.
 
     Args:
-        name: one of `MODELS`.
+        name: one of `tfac.networks.NETWORKS`.
         backbone_weights: see `load_backbone_weights`; None starts from random weights. MCNN-AUX and
             PS-MCNN have no backbone.
         **arguments: the model's own arguments.
@@ -59,9 +47,9 @@ def create_model(name: str, backbone_weights: str | None = None, **arguments) ->
     Raises:
         ConfigError: an unknown name, or weights that do not fit or have no backbone to go to.
     """
-    if name not in MODELS:
-        raise ConfigError(f"model: expected one of {', '.join(MODELS)}. Received: {name}")
-    model = MODELS[name](**arguments)
+    if name not in NETWORKS:
+        raise ConfigError(f"model: expected one of {', '.join(NETWORKS)}. Received: {name}")
+    model = load(NETWORKS[name].where)(**arguments)
     model.build((None, None, None, 3))
     if backbone_weights:
         if not backbones(model):

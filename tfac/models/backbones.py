@@ -10,8 +10,6 @@ import keras
 import keras_hub
 
 from tfac.errors import ConfigError
-from tfac.models.alexnet import create_alexnet
-from tfac.models.dlib_resnet import create_dlib_resnet29
 from tfac.models.dlib_weights import load_dlib_weights
 from tfac.models.own_backbone import (
     create_own_backbone,
@@ -19,33 +17,16 @@ from tfac.models.own_backbone import (
     find_levels,
     serialize_backbone,
 )
+from tfac.networks import BACKBONES, load
 
-_RESNETS = {
-    "resnet18": ("basic_block", (2, 2, 2, 2)),
-    "resnet34": ("basic_block", (3, 4, 6, 3)),
-    "resnet50": ("bottleneck_block", (3, 4, 6, 3)),
-}
-_PRESETS = {
-    "resnet18": "resnet_18_imagenet",
-    "resnet50": "resnet_50_imagenet",
-    "vgg16": "vgg_16_imagenet",
-}
-# The layers that end the blocks 3, 4 and 5; KerasHub's ResNets name theirs themselves.
-_LEVEL_LAYERS = {
-    "vgg16": {"P3": "block3_pool", "P4": "block4_pool", "P5": "block5_pool"},
-    "alexnet": {"P3": "block3_conv", "P4": "block4_conv", "P5": "block5_pool"},
-    "dlib_resnet29": {"P3": "stage2_block4_relu", "P4": "stage3_block3_relu", "P5": "with_context"},
-}
-BACKBONES: tuple[str, ...] = (*_RESNETS, "vgg16", "alexnet", "dlib_resnet29")
 FEATURE_LEVELS = ("P3", "P4", "P5")
-OUTPUT_STRIDES = (8, 16, 32)
-BackboneSource = str | os.PathLike | keras.Model | Mapping[str, Any]  # see `create_backbone`
+BackboneSource = str | os.PathLike | keras.Model | type | Mapping[str, Any]  # see `create_backbone`
 
 
 def create_backbone(backbone: BackboneSource, output_stride: int = 32, dtype=None) -> keras.Model:
     """Returns a backbone: images [B, H, W, 3] to maps [B, h, w, C].
 
-    One of the user's own is a functional Keras model with one input and one output. It is given
+    One of the user's own is a Keras model with one input and one output. It is given
     images as `tfac.models.normalization` makes them, with ImageNet's mean and deviation taken out,
     and must take any H and W, or else is of use for pictures of its size alone. It keeps its
     weights, and layers that are not trainable stay so.
@@ -53,7 +34,8 @@ def create_backbone(backbone: BackboneSource, output_stride: int = 32, dtype=Non
     Args:
         backbone: one of `BACKBONES`, which has no weights of its own; or one of the user's own: a
             ``.keras`` file, a folder with a KerasHub preset, a Keras model, which is used as it is
-            if its layers have the dtype policy `dtype`, or what `backbone_config` made of one.
+            if its layers have the dtype policy `dtype`, the class of one (registered with
+            `keras.saving.register_keras_serializable`), or what `backbone_config` made of one.
             Files are loaded in Keras's safe mode and without the network.
         output_stride: H / h of the last map: 32 is the published network; 16 and 8 keep the last
             one or two stages of a ResNet at the resolution before them, for small pictures. The
@@ -65,18 +47,22 @@ def create_backbone(backbone: BackboneSource, output_stride: int = 32, dtype=Non
         ConfigError: an unknown name, an output stride that the backbone does not have, or a model
             that cannot be loaded or is none from images to maps.
     """
-    name = backbone if isinstance(backbone, str) and backbone in BACKBONES else None
-    if output_stride not in OUTPUT_STRIDES or (name not in _RESNETS and output_stride != 32):
+    spec = BACKBONES.get(backbone) if isinstance(backbone, str) else None
+    strides = spec.output_strides if spec else (32,)
+    if output_stride not in strides:
         raise ConfigError(
-            f"output_stride: expected one of {OUTPUT_STRIDES} for a ResNet and 32 for another "
-            f"backbone. Received: {output_stride} for {name or 'a model of your own'}"
+            f"output_stride: expected {' or '.join(map(str, strides))} for the backbone "
+            f"{spec.name if spec else 'of your own'}. Received: {output_stride}"
         )
-    if name is None:
+    if spec is None:
         if isinstance(backbone, str | os.PathLike):
             backbone = backbone_path(backbone)
         return create_own_backbone(backbone, dtype)
-    created = _create_named(name, output_stride, dtype)
-    created.known_name = name
+    arguments = dict(spec.arguments)
+    if len(strides) > 1:
+        arguments["output_stride"] = output_stride
+    created = load(spec.where)(dtype=dtype, **arguments)
+    created.known_name = spec.name
     return created
 
 
@@ -107,21 +93,25 @@ def _known_name(backbone: keras.Model) -> str | None:
     return getattr(backbone, "known_name", None)
 
 
-def _create_named(name: str, output_stride: int, dtype) -> keras.Model:
-    if name == "vgg16":
-        return _create_vgg16(dtype)
-    if name == "alexnet":
-        return create_alexnet(dtype)
-    if name == "dlib_resnet29":
-        return create_dlib_resnet29(dtype)
-    block_type, blocks = _RESNETS[name]
-    halved = OUTPUT_STRIDES.index(output_stride)  # stages 3 and 4 that keep their stride of 2
+def create_resnet(
+    name: str, block_type: str, blocks: Sequence[int], output_stride: int, dtype=None
+) -> keras.Model:
+    """Returns one of KerasHub's ResNets.
+
+    Args:
+        name: the model's name.
+        block_type: "basic_block" or "bottleneck_block".
+        blocks: how many each of the four stages has.
+        output_stride: 32, or 16 or 8, at which the last one or two stages keep the resolution.
+        dtype: Keras dtype policy of all layers.
+    """
+    kept = {32: 0, 16: 1, 8: 2}[output_stride]  # stages without a stride of 2
     return keras_hub.models.ResNetBackbone(
         input_conv_filters=[64],
         input_conv_kernel_sizes=[7],
         stackwise_num_filters=[64, 128, 256, 512],
         stackwise_num_blocks=list(blocks),
-        stackwise_num_strides=[1, 2] + [2] * halved + [1] * (2 - halved),
+        stackwise_num_strides=[1, 2, 2, 2][: 4 - kept] + [1] * kept,
         block_type=block_type,
         image_shape=(None, None, 3),
         data_format="channels_last",
@@ -130,8 +120,9 @@ def _create_named(name: str, output_stride: int, dtype) -> keras.Model:
     )
 
 
-def _create_vgg16(dtype) -> keras.Model:
-    # KerasHub's VGG passes no dtype on to its layers, so the global policy has to say it.
+def create_vgg16(dtype=None) -> keras.Model:
+    """Returns KerasHub's VGG16."""
+    # It passes no dtype on to its layers, so the global policy has to say it.
     with default_policy(dtype):
         return keras_hub.models.VGGBackbone(
             stackwise_num_repeats=[2, 2, 3, 3, 3],
@@ -161,9 +152,9 @@ def create_feature_extractor(
     Raises:
         ConfigError: the backbone has no map of one of the `levels`.
     """
-    layers = _LEVEL_LAYERS.get(_known_name(backbone))
-    if layers:
-        maps = {level: backbone.get_layer(name).output for level, name in layers.items()}
+    spec = BACKBONES.get(_known_name(backbone))
+    if spec and spec.levels:
+        maps = {level: backbone.get_layer(name).output for level, name in spec.levels.items()}
     else:
         maps = find_levels(backbone)
     missing = [level for level in levels if level not in maps]
@@ -203,23 +194,23 @@ def load_backbone_weights(backbone: keras.Model, source: str) -> None:
         ConfigError: there is no such file, folder or preset, or its weights do not fit the
             backbone.
     """
-    path = Path(source)
+    path, spec = Path(source), BACKBONES.get(_known_name(backbone))
     if source == "dlib":
-        if _known_name(backbone) != "dlib_resnet29":
+        if not (spec and spec.has_dlib_weights):
             raise ConfigError(
                 "backbone_weights: dlib's weights are those of backbone dlib_resnet29. "
                 f"Received: {backbone.name}"
             )
         load_dlib_weights(backbone)
         return
-    if source == "imagenet" and _known_name(backbone) not in _PRESETS:
+    if source == "imagenet" and not (spec and spec.preset):
         raise ConfigError(
             f"backbone_weights: there are no ImageNet weights for {backbone.name}, only for "
-            f"{', '.join(_PRESETS)}"
+            f"{', '.join(each.name for each in BACKBONES.values() if each.preset)}"
         )
     try:
         if source == "imagenet":
-            _copy_preset(backbone, _PRESETS[_known_name(backbone)])
+            _copy_preset(backbone, spec.preset)
         elif path.is_dir():
             _copy_preset(backbone, str(path))
         elif path.is_file() and source.endswith(".weights.h5"):

@@ -27,8 +27,8 @@ class LGANet(keras.Model):
     mask and each attribute a classifier on its group's feature; as in DMM-CNN, a branch learns the
     landmarks. Unlike MGG-Net, an attribute's score is the sum of the plain head's and its
     classifiers' on every level, with one loss on the sum, and there is no graph. In training the
-    landmarks also say where a group's mask should be: see `tfac.losses.PartGuidance`. The README
-    has what each of these is worth.
+    landmarks also say where a group's mask should be: see `tfac.losses.PartGuidance`.
+    docs/results.md has what each of these is worth.
 
     Args:
         backbone: see `tfac.models.create_backbone`.

@@ -16,15 +16,19 @@ _LEVEL_STRIDES = {"P3": 8, "P4": 16}
 _PROBE_SIDE = 256  # pixels; every layer of a network that takes any size has a map at it
 
 
-def create_own_backbone(source: keras.Model | Mapping[str, Any] | Path, dtype=None) -> keras.Model:
+def create_own_backbone(
+    source: keras.Model | type | Mapping[str, Any] | Path, dtype=None
+) -> keras.Model:
     """Returns a backbone of the user's own, with the weights that it comes with.
+
+    A subclassed model has no levels but its output.
 
     Nothing that a file says is executed: what Keras's safe mode refuses, such as a ``Lambda`` layer
     with Python code, is refused here.
 
     Args:
-        source: the model, what `serialize_backbone` made of one (random weights), a ``.keras`` file
-            or a folder with a KerasHub preset. See `tfac.models.create_backbone`.
+        source: the model or its class, what `serialize_backbone` made of one (random weights), a
+            ``.keras`` file or a folder with a KerasHub preset. See `tfac.models.create_backbone`.
         dtype: Keras dtype policy that all layers get; None leaves each its own. A model that has
             another one is copied.
 
@@ -34,7 +38,7 @@ def create_own_backbone(source: keras.Model | Mapping[str, Any] | Path, dtype=No
     if isinstance(source, Path):
         name = str(source)
     else:
-        name = source.name if isinstance(source, keras.Model) else "a serialised model"
+        name = getattr(source, "name", None) or getattr(source, "__name__", "a serialised model")
     try:
         backbone = _require_maps(_load(source), name)
         return backbone if dtype is None else _with_policy(backbone, dtype)
@@ -98,9 +102,14 @@ def default_policy(dtype) -> Iterator[None]:
         keras.config.set_dtype_policy(policy)
 
 
-def _load(source: keras.Model | Mapping[str, Any] | Path) -> keras.Model:
+def _load(source: keras.Model | type | Mapping[str, Any] | Path) -> keras.Model:
+    if isinstance(source, type):
+        source = source()
     if isinstance(source, keras.Model):
-        return source
+        if getattr(source, "inputs", None) and getattr(source, "outputs", None):
+            return source
+        images = keras.Input((None, None, 3))  # a subclass, which says nothing of its inside
+        return keras.Model(images, source(images), name=source.name)
     if isinstance(source, Mapping):
         # Keras takes apart what it is given.
         return keras.saving.deserialize_keras_object(copy.deepcopy(dict(source)), safe_mode=True)

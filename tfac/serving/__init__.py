@@ -9,6 +9,8 @@
 
 from typing import TYPE_CHECKING
 
+from tfac.lazy import lazily
+
 if TYPE_CHECKING:
     from tfac.serving.client.answers import Explanation
     from tfac.serving.client.client import AsyncClient, Client
@@ -16,11 +18,4 @@ if TYPE_CHECKING:
 
 __all__ = ["AsyncClient", "Client", "Explanation", "VersionStatus"]
 
-
-def __getattr__(name: str):
-    """Imports the clients when they are first asked for: the server does without."""
-    if name in __all__:
-        from tfac.serving.client import client
-
-        return getattr(client, name)
-    raise AttributeError(f"module 'tfac.serving' has no attribute {name!r}")
+__getattr__, __dir__ = lazily(__name__, dict.fromkeys(__all__, "tfac.serving.client.client"))

@@ -10,17 +10,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tfac.errors import ConfigError
+from tfac.networks import BACKBONES, NETWORKS, networks_with
 
 MAX_IMAGE_SIDE = 2048
 
-MODELS = ("dmm_cnn", "mgg_net", "lga_net", "baseline", "two_crop_net", "mcnn_aux", "ps_mcnn")
-BACKBONES = ("resnet18", "resnet34", "resnet50", "vgg16", "alexnet", "dlib_resnet29")
-WITH_BACKBONE = ("dmm_cnn", "mgg_net", "lga_net", "baseline", "two_crop_net")
-WITH_OUTPUT_STRIDE = ("dmm_cnn", "mgg_net", "lga_net", "baseline")
-_WITH_LINEAR_HEAD = ("baseline", "two_crop_net")
-_WITH_LANDMARKS = ("dmm_cnn", "lga_net")
-_WITH_ATTENTION = ("mgg_net", "lga_net")
-_WITH_ONE_LAST_MAP = ("dmm_cnn", "baseline")
+# Options that there were once, at the values that change nothing: runs of that time are still read.
+_RETIRED = {"shift": 0.0, "scale": 0.0, "colour": 0.0}
 
 
 def _option(
@@ -32,15 +27,9 @@ def _option(
     maximum: float | None = None,
     above: float | None = None,
     below: float | None = None,
-    models: Sequence[str] = (),
 ) -> Any:
-    """A field with its help text, range and models; `above` and `below` exclude the bound.
-
-    `models` are those that the option means something to; the others refuse it.
-    """
-    if models:
-        help += f"; {', '.join(models)} alone"
-    metadata = {"help": help, "choices": choices, "models": models}
+    """A field with its help text and range; `above` and `below` exclude the bound."""
+    metadata = {"help": help, "choices": choices}
     metadata |= {"minimum": minimum, "maximum": maximum, "above": above, "below": below}
     return dataclasses.field(default=default, metadata=metadata)
 
@@ -54,19 +43,17 @@ class TrainConfig:
     """
 
     # Model
-    model: str = _option("dmm_cnn", "network to train", choices=MODELS)
+    model: str = _option("dmm_cnn", "network to train", choices=tuple(NETWORKS))
     backbone: str = _option(
         "resnet50",
         f"backbone network: one of {', '.join(BACKBONES)}, or one of your own, with its weights: a "
         ".keras file or a folder with a KerasHub preset, given with a / such as ./my_preset",
-        models=WITH_BACKBONE,
     )
     backbone_weights: str | None = _option(
         None,
         "where the backbone starts: dlib (dlib_resnet29's, from the installed package "
         "face_recognition_models), imagenet (downloaded), a .weights.h5 file or a folder with a "
         "KerasHub preset; empty for random weights, or those that a backbone of your own has",
-        models=WITH_BACKBONE,
     )
     initial_workdir: str | None = _option(
         None,
@@ -81,60 +68,53 @@ class TrainConfig:
         "picture side / side of the backbone's last map: 32, 16 or 8",
         minimum=8,
         maximum=32,
-        models=WITH_OUTPUT_STRIDE,
     )
     freeze: bool = _option(
         False,
         "leave the backbone as it starts and fit the head alone, by logistic regression on what "
         "the backbone says of each picture: no epochs",
-        models=_WITH_LINEAR_HEAD,
     )
     attribute_grouping: bool = _option(
-        True, "one branch each for objective and subjective attributes", models=("dmm_cnn",)
+        True,
+        "one branch each for objective and subjective attributes",
     )
-    landmarks: bool = _option(True, "train the landmark branch too", models=_WITH_LANDMARKS)
+    landmarks: bool = _option(True, "train the landmark branch too")
     branch_normalization: bool = _option(
         True,
         "batch-normalise the branches' hidden layers (the paper does not)",
-        models=("dmm_cnn",),
     )
     branch_shortcut: bool = _option(
         True,
         "attribute heads read the last map's mean too (the paper's do not)",
-        models=("dmm_cnn",),
     )
     attention_levels: str | None = _option(
         None,
         "the backbone's blocks that group attention reads; by default P3,P4 of mgg_net and P4,P5 "
         "of lga_net, which alone takes none",
         choices=("P3", "P4", "P5", "P3,P4", "P4,P5", "P3,P4,P5", "none"),
-        models=_WITH_ATTENTION,
     )
     attention_groups: str = _option(
         "parts",
         "what has an attention mask: parts (the eight part groups) or attributes (each alone)",
         choices=("parts", "attributes"),
-        models=("mgg_net",),
     )
-    graph: bool = _option(
-        True, "graph correlation learning between the groups, Eq. 2", models=("mgg_net",)
-    )
+    graph: bool = _option(True, "graph correlation learning between the groups, Eq. 2")
     alpha: float = _option(
         0.5,
         "share of a group's feature that comes from the others, Eq. 2",
         minimum=0,
         maximum=1,
-        models=("mgg_net",),
     )
     base_map: str = _option(
         "last",
         "whose mean the base prediction reads: last (the backbone's last map) or attention (the "
         "last of attention_levels; later blocks are left out)",
         choices=("last", "attention"),
-        models=("mgg_net",),
     )
     attention_width: int = _option(
-        32, "channels of a group's attention module", minimum=1, models=_WITH_ATTENTION
+        32,
+        "channels of a group's attention module",
+        minimum=1,
     )
 
     test_time_flip: bool = _option(
@@ -156,15 +136,12 @@ class TrainConfig:
         "(the larger class weighs smaller / larger, as in MOON)",
         choices=("none", "positive", "majority"),
     )
-    beta: float = _option(
-        0.5, "weight of the landmark loss, Eq. 3", minimum=0, models=_WITH_LANDMARKS
-    )
+    beta: float = _option(0.5, "weight of the landmark loss, Eq. 3", minimum=0)
     guidance: float = _option(
         1.0,
         "weight of the squared distance of the attention masks to where the landmarks say their "
         "parts are",
         minimum=0,
-        models=("lga_net",),
     )
     weighting: str = _option(
         "uniform",
@@ -207,7 +184,6 @@ class TrainConfig:
         "learning rate of the backbone's last layer, as a share of learning_rate",
         above=0,
         maximum=1,
-        models=WITH_BACKBONE,
     )
     first_layer_rate: float = _option(
         1.0,
@@ -215,7 +191,6 @@ class TrainConfig:
         "to layer it grows geometrically",
         above=0,
         maximum=1,
-        models=WITH_BACKBONE,
     )
     momentum: float = _option(0.9, "momentum of sgd", minimum=0, below=1)
     weight_decay: float = _option(
@@ -245,18 +220,6 @@ class TrainConfig:
     train_split: str = _option("train", "split to train on")
     validation_split: str = _option("validation", "split that weights and thresholds come from")
     flip: bool = _option(True, "augmentation: mirror every other picture")
-    shift: float = _option(
-        0.0, "augmentation: largest shift, share of the side", minimum=0, maximum=0.5
-    )
-    scale: float = _option(
-        0.0, "augmentation: largest change of scale, share", minimum=0, maximum=0.5
-    )
-    colour: float = _option(
-        0.0,
-        "augmentation: largest change of brightness, contrast and saturation, share",
-        minimum=0,
-        maximum=1,
-    )
     shuffle_buffer: int = _option(
         20_000,
         "pictures held for shuffling; as many as the split has for a perfect shuffle",
@@ -271,6 +234,9 @@ class TrainConfig:
         "float32",
         "arithmetic of the network",
         choices=("float32", "mixed_float16", "mixed_bfloat16"),
+    )
+    accelerate: bool = _option(
+        True, "run batch norms, updates and small convolutions on faster operations than Keras's"
     )
     xla: bool = _option(False, "compile the training step with XLA (slower on CPU)")
     strategy: str = _option(
@@ -295,17 +261,18 @@ class TrainConfig:
 
     def _contradictions(self):
         for field in dataclasses.fields(self):
-            models = field.metadata["models"]
+            models = networks_with(field.name)
             value = getattr(self, field.name)
             if models and self.model not in models and value != field.default:
                 yield (
                     f"{field.name}={value} means something to model={' and '.join(models)} alone. "
                     f"Received: model={self.model}"
                 )
-        if self.weighting == "gradnorm" and self.model not in _WITH_ONE_LAST_MAP:
+        if self.weighting == "gradnorm" and not NETWORKS[self.model].shares_last_map:
+            fit = [spec.name for spec in NETWORKS.values() if spec.shares_last_map]
             yield (
                 "weighting=gradnorm compares gradients at the last layer that all heads share, so "
-                f"it needs model={' or '.join(_WITH_ONE_LAST_MAP)}. Received: model={self.model}"
+                f"it needs model={' or '.join(fit)}. Received: model={self.model}"
             )
         if self.weighting == "gradnorm" and self.strategy != "one_device":
             yield (
@@ -319,7 +286,7 @@ class TrainConfig:
                 "attention_levels=none leaves no attention for the landmarks to guide, so guidance "
                 f"must be 0. Received: guidance={self.guidance}"
             )
-        own = self.has_own_backbone
+        own, backbone = self.has_own_backbone, BACKBONES.get(self.backbone)
         if own and not (self.backbone.endswith(".keras") or "/" in self.backbone):
             yield (
                 f"backbone: expected one of {', '.join(BACKBONES)}, a .keras file or a folder with "
@@ -331,17 +298,15 @@ class TrainConfig:
                 "backbone_weights: a backbone of your own comes with its weights, and others are "
                 f"expected in a .weights.h5 file. Received: {self.backbone_weights}"
             )
-        if self.output_stride not in (8, 16, 32):
-            yield f"output_stride: expected 8, 16 or 32. Received: {self.output_stride}"
-        if (own or not self.backbone.startswith("resnet")) and self.output_stride != 32:
+        strides = backbone.output_strides if backbone else (32,)
+        if self.output_stride not in strides:
             yield (
-                f"output_stride={self.output_stride} needs a ResNet backbone; {self.backbone} has "
-                "32 alone"
+                f"output_stride: expected one of {strides} with backbone="
+                f"{self.backbone}. Received: {self.output_stride}"
             )
-        unpublished = self.backbone in ("resnet34", "alexnet", "dlib_resnet29")
-        if unpublished and self.backbone_weights == "imagenet":
+        if backbone and not backbone.preset and self.backbone_weights == "imagenet":
             yield f"backbone_weights=imagenet: nobody publishes {self.backbone}'s for Keras"
-        if self.backbone != "dlib_resnet29" and self.backbone_weights == "dlib":
+        if self.backbone_weights == "dlib" and not (backbone and backbone.has_dlib_weights):
             yield (
                 "backbone_weights=dlib are those of backbone=dlib_resnet29. Received: "
                 f"backbone={self.backbone}; give backbone_weights too, empty for random weights"
@@ -393,12 +358,12 @@ class TrainConfig:
     @property
     def trains_landmarks(self) -> bool:
         """Whether the network has a landmark branch."""
-        return self.landmarks and self.model in _WITH_LANDMARKS
+        return self.landmarks and "landmarks" in NETWORKS[self.model].options
 
     @property
     def guides_attention(self) -> bool:
         """Whether landmarks say where attention masks should be."""
-        return self.guidance > 0 and self.model == "lga_net"
+        return self.guidance > 0 and "guidance" in NETWORKS[self.model].training_options
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the options as JSON can hold them."""
@@ -411,10 +376,11 @@ class TrainConfig:
         Raises:
             ConfigError: an unknown option or an impossible value.
         """
-        unknown = sorted(set(options) - {field.name for field in dataclasses.fields(cls)})
+        known = {name: value for name, value in options.items() if _RETIRED.get(name) != value}
+        unknown = sorted(set(known) - {field.name for field in dataclasses.fields(cls)})
         if unknown:
             raise ConfigError(f"unknown training options: {', '.join(unknown)}")
-        return cls(**options)
+        return cls(**known)
 
 
 def parse_image_size(value: int | str | Sequence[int]) -> tuple[int, int]:

@@ -39,7 +39,7 @@ def layer_rates(
 def scale_learning_rates(optimizer: keras.optimizers.Optimizer, rates: Mapping[str, float]) -> None:
     """Makes an optimizer train some weights at a share of its learning rate, decay included.
 
-    After `tfac.speed.fused_update.fuse_updates`, whose updates do the weight decay.
+    After `tfac.speed.accelerate`, whose updates do the weight decay.
 
     Args:
         optimizer: a Keras optimizer, or a `LossScaleOptimizer` around one.

@@ -8,7 +8,6 @@ import keras
 import tensorflow as tf
 from absl import logging
 
-from tfac.data.records.augmentation import Augmentation
 from tfac.data.records.info import RecordsInfo
 from tfac.data.records.pipeline import (
     PREFETCHED_BATCHES,
@@ -18,10 +17,11 @@ from tfac.data.records.pipeline import (
     train_dataset,
 )
 from tfac.errors import ConfigError
+from tfac.inference.predict_step import create_predict_step
 from tfac.losses import AttributeLoss, PartGuidance, get_attribute_loss
 from tfac.models import backbones
 from tfac.models.calibration import calibrate_batch_norms
-from tfac.speed.fused_normalization import fuse_batch_norms
+from tfac.speed import accelerate
 from tfac.training.checkpoints import (
     Checkpoints,
     TrainingState,
@@ -47,14 +47,13 @@ from tfac.training.schedules import create_optimizer, create_plateau
 from tfac.training.step import (
     STEP_FEATURES,
     create_loss_step,
-    create_predict_step,
     create_train_step,
     set_reproducible,
 )
 from tfac.training.summaries import Summaries
 from tfac.training.thresholds import get_threshold_rule
 from tfac.training.validation import ValidationResult, validate
-from tfac.training.weighting import create_weighting
+from tfac.training.weighting import Weighting, create_weighting
 from tfac.training.workdir import (
     check_initial_workdir,
     claim_workdir,
@@ -76,6 +75,8 @@ def run_training(
     workdir: str | Path,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     show_progress: bool = True,
+    weighting: Weighting | None = None,
+    attribute_loss: AttributeLoss | None = None,
 ) -> TrainingState:
     """Trains as `config` says, or goes on with the run that `workdir` holds.
 
@@ -90,6 +91,9 @@ def run_training(
         workdir: the run's folder; made if it is not there.
         callbacks: Keras callbacks to run inside the loop.
         show_progress: draw a progress bar and print a line a validation.
+        weighting: a scheme of your own, in place of the one that `config` names.
+        attribute_loss: a loss of your own, in place of the one that `config` names; that one still
+            says how scores become probabilities.
 
     Raises:
         ConfigError: options that do not fit the data, the machine or the workdir's earlier run.
@@ -110,8 +114,9 @@ def run_training(
     set_reproducible(config.seed)
 
     plan = create_plan(config, info.splits[config.train_split])
-    attribute_loss = _create_attribute_loss(config, info, workdir, show_progress, writes)
-    state = _create_state(with_kept_backbone(config, workdir), info, plan, strategy)
+    if attribute_loss is None:
+        attribute_loss = _create_attribute_loss(config, info, workdir, show_progress, writes)
+    state = _create_state(with_kept_backbone(config, workdir), info, plan, strategy, weighting)
     checkpoints = Checkpoints(workdir, state, writes)
     if not checkpoints.restore_latest():
         if config.initial_workdir:
@@ -143,7 +148,7 @@ def run_training(
         callbacks=callbacks,
         show_progress=show_progress,
     )
-    predict_step = create_predict_step(state.model, strategy, config.test_time_flip)
+    predict_step = create_predict_step(state.model, config.test_time_flip, strategy)
     validation_batches = strategy.experimental_distribute_dataset(_validation_dataset(config, info))
     with (
         end_with_others(strategy),
@@ -205,7 +210,11 @@ def _create_part_guidance(
 
 
 def _create_state(
-    config: TrainConfig, info: RecordsInfo, plan: Plan, strategy: tf.distribute.Strategy
+    config: TrainConfig,
+    info: RecordsInfo,
+    plan: Plan,
+    strategy: tf.distribute.Strategy,
+    weighting: Weighting | None,
 ) -> TrainingState:
     num_attributes = len(info.attributes)
     with strategy.scope():
@@ -213,8 +222,9 @@ def _create_state(
         model = create_network(
             config, info.attributes, info.landmark_scheme, info.groups, config.backbone_weights
         )
-        fuse_batch_norms(model)
-        weighting = create_weighting(
+        if config.accelerate:
+            accelerate(model, optimizer)
+        weighting = weighting or create_weighting(
             config.weighting, num_attributes, steps_per_epoch=plan.steps_per_epoch, model=model
         )
         plateau = create_plateau(config, optimizer)
@@ -261,7 +271,7 @@ def _sample_losses(
         batch_size=min(_SAMPLED_PICTURES, info.splits[config.validation_split]),
         seed=config.seed,
         start_step=int(state.step.numpy()),
-        augmentation=Augmentation(flip=False),
+        flip=False,
         cache=config.cache,
         shuffle_buffer=config.shuffle_buffer,
     )
@@ -279,7 +289,7 @@ def _training_dataset(config: TrainConfig, info: RecordsInfo, start_step: int) -
         batch_size=config.batch_size,
         seed=config.seed,
         start_step=start_step,
-        augmentation=Augmentation(config.flip, config.shift, config.scale, config.colour),
+        flip=config.flip,
         cache=config.cache,
         shuffle_buffer=config.shuffle_buffer,
     )

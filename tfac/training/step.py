@@ -7,10 +7,6 @@ import tensorflow as tf
 from keras import ops
 
 from tfac.losses import PartGuidance, landmark_squared_error
-from tfac.models import predict
-from tfac.speed.fused_update import fuse_updates
-from tfac.speed.inference_folding import folding_batch_norms
-from tfac.speed.matrix_convolution import use_matrix_products
 from tfac.training.checkpoints import TrainingState
 from tfac.training.layer_rates import scale_learning_rates
 
@@ -116,9 +112,8 @@ def create_train_step(
     """Returns a compiled function that takes a batch, updates the model and returns its losses.
 
     The losses are those of `joint_loss` for the whole batch. Every number that changes during
-    training is a variable, so the function is traced once. The optimizer's updates and, on a CPU,
-    the model's convolutions of small maps go to faster operations from here on. `rates` are those
-    of `tfac.training.layer_rates`.
+    training is a variable, so the function is traced once. `rates` are those of
+    `tfac.training.layer_rates`.
 
     Keras adds gradients up over replicas itself, but clips, and looks for overflow, replica by
     replica before. Where it does either, they are added up here first; Keras adds them up again, so
@@ -128,11 +123,8 @@ def create_train_step(
     replica has the same network.
     """
     model, optimizer, weighting = state.model, state.optimizer, state.weighting
-    fuse_updates(optimizer)
     if rates:
         scale_learning_rates(optimizer, rates)
-    if not tf.config.list_physical_devices("GPU"):
-        use_matrix_products(model)
     variables = state.trainable_variables
     several = strategy.num_replicas_in_sync > 1
     adds_up_first = several and _looks_at_gradients(optimizer)
@@ -185,27 +177,6 @@ def _looks_at_gradients(optimizer: keras.optimizers.Optimizer) -> bool:
 
 def _mean_over_replicas(gradients: list[tf.Tensor]) -> list[tf.Tensor]:
     return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.MEAN, gradients)
-
-
-def create_predict_step(
-    model: keras.Model, strategy: tf.distribute.Strategy, test_time_flip: bool = False
-) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
-    """Returns a compiled function from images to the model's outputs, without training.
-
-    With several replicas both are per-replica values. `test_time_flip` is that of
-    `tfac.models.predict`. Batch norms that run on the fused kernel are folded into the convolutions
-    before them, see `tfac.speed.inference_folding`.
-    """
-
-    def replica_predict(images):
-        with folding_batch_norms():
-            return predict(model, images, test_time_flip)
-
-    @tf.function(reduce_retracing=True)
-    def predict_step(images):
-        return strategy.run(replica_predict, args=(images,))
-
-    return predict_step
 
 
 def create_loss_step(

@@ -1,6 +1,7 @@
 """Scores and losses over a whole validation split."""
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
+from tfac.evaluation.split_scores import gather_scores
 from tfac.losses import landmark_squared_error
 from tfac.training.devices import create_gather
 
@@ -70,46 +72,36 @@ def validate(
     """Runs the model over all batches and gathers its scores and losses.
 
     Args:
-        predict_step: see `tfac.training.step.create_predict_step`.
+        predict_step: see `tfac.inference.predict_step.create_predict_step`.
         batches: finite; distributed by `strategy`.
         attribute_loss: see `tfac.losses.get_attribute_loss`.
         strategy: the one that `predict_step` runs under.
     """
     whole = create_gather(strategy)
-    gathered = {"labels": [], "label_mask": [], "scores": [], "landmarks_valid": []}
-    landmark_losses = []
-    samples = None
-    for batch in batches:
-        outputs = {name: whole(value) for name, value in predict_step(batch["images"]).items()}
-        for name in ("labels", "label_mask", "landmarks_valid"):
-            gathered[name].append(whole(batch[name]))
-        samples = samples or _take_samples(
-            whole(batch["images"]),
-            whole(batch["landmarks"]),
-            gathered["landmarks_valid"][0],
-            outputs.get("landmarks"),
-        )
-        gathered["scores"].append(outputs["scores"])
-        if "landmarks" in outputs:
-            per_picture = landmark_squared_error(whole(batch["landmarks"]), outputs["landmarks"])
-            landmark_losses.append(ops.convert_to_numpy(per_picture))
-    gathered = {name: np.concatenate(parts) for name, parts in gathered.items()}
-    valid = gathered.pop("landmarks_valid") > 0.5
-
+    batches = iter(batches)
+    first = next(batches)
+    images = whole(first["images"])[:_NUM_SAMPLES]
+    gathered = gather_scores(predict_step, itertools.chain([first], batches), whole)
+    valid = gathered["landmarks_valid"] > 0.5
+    predicted = gathered.get("predicted_landmarks")
+    landmark_loss = None
+    if predicted is not None and valid.any():
+        per_picture = landmark_squared_error(gathered["landmarks"], predicted)
+        landmark_loss = float(ops.convert_to_numpy(per_picture)[valid].mean(dtype=np.float64))
     per_element = attribute_loss.per_element(gathered["labels"], gathered["scores"])
     per_element = ops.convert_to_numpy(per_element).astype(np.float64)
     annotated = np.maximum(gathered["label_mask"].sum(axis=0, dtype=np.float64), 1)
-    landmark_loss = None
-    if landmark_losses and valid.any():
-        landmark_loss = float(np.concatenate(landmark_losses)[valid].mean(dtype=np.float64))
     return ValidationResult(
+        labels=gathered["labels"],
+        label_mask=gathered["label_mask"],
+        scores=gathered["scores"],
         attribute_losses=(per_element * gathered["label_mask"]).sum(axis=0) / annotated,
         landmark_loss=landmark_loss,
         has_landmarks=bool(valid.any()),
-        samples=samples,
-        **gathered,
+        samples=Samples(
+            images,
+            gathered["landmarks"][:_NUM_SAMPLES],
+            gathered["landmarks_valid"][:_NUM_SAMPLES],
+            None if predicted is None else predicted[:_NUM_SAMPLES],
+        ),
     )
-
-
-def _take_samples(*arrays: np.ndarray | None) -> Samples:
-    return Samples(*(None if array is None else array[:_NUM_SAMPLES] for array in arrays))

@@ -2,90 +2,34 @@
 
 import dataclasses
 import importlib.metadata
+import inspect
 import json
 import platform
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
-import tensorflow as tf
 
 from tfac.attributes import AttributeGroups, default_groups
 from tfac.data.records.info import RecordsInfo
 from tfac.errors import ConfigError, DataError
-from tfac.evaluation.split_scores import ScoringModel
 from tfac.files import whole_directory, whole_file
+from tfac.inference.trained_network import TrainedNetwork
 from tfac.landmarks import LandmarkScheme, get_landmark_scheme
 from tfac.losses import get_attribute_loss
-from tfac.models import backbones, create_model, predict
+from tfac.models import backbones, create_model
 from tfac.models.backbones import backbone_path
+from tfac.networks import NETWORKS, load
 from tfac.training.checkpoints import has_checkpoint, restore_for_use
-from tfac.training.config import WITH_BACKBONE, WITH_OUTPUT_STRIDE, TrainConfig
+from tfac.training.config import TrainConfig
 
 CONFIG_FILE = "config.json"
-# The options that `create_network` reads, and what decides what a score means.
-_NETWORK_OPTIONS = (
-    "model",
-    "backbone",
-    "output_stride",
-    "attribute_grouping",
-    "landmarks",
-    "branch_normalization",
-    "branch_shortcut",
-    "attention_levels",
-    "attention_groups",
-    "graph",
-    "alpha",
-    "attention_width",
-    "base_map",
-    "attribute_loss",
-)
 _LIBRARIES = ("tfac", "tensorflow", "keras", "keras-hub", "tensorflow-datasets", "numpy")
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class TrainedModel:
-    """A trained network with all that its scores need to become answers.
-
-    Attributes:
-        model: images [B, H, W, 3] to scores [B, A] and perhaps landmarks [B, K, 2].
-        attribute_loss: turns scores into probabilities.
-        thresholds: float32 [A]; a score above its threshold predicts the attribute.
-        attributes: names in the order of the scores.
-        groups: how they are grouped.
-        landmark_scheme: what the landmarks are; None without a landmark branch.
-        image_size: (height, width) it was trained at, pixels.
-        step: training steps done.
-        config: the options it was trained with.
-        data: the data set it was trained on, as ``config.json`` has it; None where unknown.
-        versions: the libraries it was trained with; None where unknown.
-    """
-
-    model: keras.Model
-    attribute_loss: Any
-    thresholds: np.ndarray
-    attributes: tuple[str, ...]
-    groups: AttributeGroups
-    landmark_scheme: LandmarkScheme | None
-    image_size: tuple[int, int]
-    step: int
-    config: TrainConfig
-    data: Mapping[str, Any] | None = None
-    versions: Mapping[str, str] | None = None
-
-    def predict(self, images, **arguments):
-        """Returns the outputs for images [B, H, W, 3], the scores as the config says.
-
-        `arguments` are the model's own, such as `explain`.
-        """
-        return predict(self.model, images, self.config.test_time_flip, **arguments)
-
-
-def load_trained_model(workdir: str | Path, precision: str | None = None) -> TrainedModel:
-    """Returns the model of a workdir's newest checkpoint.
+def load_trained_network(workdir: str | Path, precision: str | None = None) -> TrainedNetwork:
+    """Returns the network of a workdir's newest checkpoint.
 
     Args:
         workdir: the run's folder.
@@ -105,7 +49,7 @@ def load_trained_model(workdir: str | Path, precision: str | None = None) -> Tra
     # The checkpoint brings the backbone's weights.
     model = create_network(network_config, attributes, scheme, groups, backbone_weights=None)
     thresholds, step = restore_for_use(workdir, model, len(attributes))
-    return TrainedModel(
+    return TrainedNetwork(
         model=model,
         attribute_loss=get_attribute_loss(config.attribute_loss),
         thresholds=thresholds,
@@ -113,8 +57,10 @@ def load_trained_model(workdir: str | Path, precision: str | None = None) -> Tra
         groups=groups,
         landmark_scheme=scheme if config.trains_landmarks else None,
         image_size=config.image_size,
+        test_time_flip=config.test_time_flip,
+        source=str(workdir),
         step=step,
-        config=config,
+        training=config.to_dict(),
         data=record["data"],
         versions=record.get("versions"),
     )
@@ -149,7 +95,9 @@ def check_initial_workdir(config: TrainConfig, info: RecordsInfo) -> None:
         return
     folder = Path(config.initial_workdir)
     there, attributes, scheme, groups = _read_run(folder)
-    pairs = {name: (getattr(there, name), getattr(config, name)) for name in _NETWORK_OPTIONS}
+    # What makes the network, and what decides what a score means.
+    names = {"model", "attribute_loss", *NETWORKS[config.model].options}
+    pairs = {name: (getattr(there, name), getattr(config, name)) for name in sorted(names)}
     pairs["attributes"] = attributes, info.attributes
     pairs["attribute_groups"] = groups.to_dict(), info.groups.to_dict()
     if with_kept_backbone(there, folder).backbone == str(Path(config.backbone).resolve()):
@@ -194,19 +142,6 @@ def _keep_backbone(config: TrainConfig, workdir: Path) -> None:
             shutil.copyfile(source, aside)
 
 
-def scoring_model(trained: TrainedModel, source: str) -> ScoringModel:
-    """Returns a trained network as evaluation takes it; `source` is its folder."""
-    images = tf.TensorSpec([None, *trained.image_size, 3], tf.uint8)
-    return ScoringModel(
-        source=source,
-        score=tf.function(trained.predict, [images]),
-        attributes=trained.attributes,
-        thresholds=trained.thresholds,
-        image_size=trained.image_size,
-        landmark_scheme=trained.landmark_scheme,
-    )
-
-
 def create_network(
     config: TrainConfig,
     attributes: tuple[str, ...],
@@ -219,46 +154,26 @@ def create_network(
     Raises:
         ConfigError: the backbone cannot be loaded, or its weights or its picture size do not fit.
     """
-    arguments = {}
-    if config.model in WITH_BACKBONE:
-        arguments["backbone"] = config.backbone
-    if config.model in WITH_OUTPUT_STRIDE:
-        arguments["output_stride"] = config.output_stride
-    if config.attention_levels:
-        levels = config.attention_levels.split(",")
-        arguments["levels"] = () if levels == ["none"] else levels
-    if config.model == "lga_net":
-        arguments |= {
-            "part_groups": groups.part_groups,
-            "num_landmarks": scheme.num_landmarks if config.landmarks else 0,
-            "attention_width": config.attention_width,
-        }
-    if config.model == "mgg_net":
-        parts = groups.part_groups
-        if config.attention_groups == "attributes":
-            parts = {name: (name,) for name in attributes}
-        arguments |= {
-            "part_groups": parts,
-            "graph": config.graph,
-            "alpha": config.alpha,
-            "attention_width": config.attention_width,
-            "base_map": config.base_map,
-            "averages_probabilities": config.attribute_loss == "binary_crossentropy",
-        }
-    if config.model == "dmm_cnn":
-        arguments |= {
-            "subjective_attributes": groups.subjective_attributes,
-            "attribute_grouping": config.attribute_grouping,
-            "num_landmarks": scheme.num_landmarks if config.landmarks else 0,
-            "branch_normalization": config.branch_normalization,
-            "branch_shortcut": config.branch_shortcut,
-        }
+    spec = NETWORKS[config.model]
+    given = {name: getattr(config, name) for name in spec.options}
+    given |= {
+        "attributes": attributes,
+        "part_groups": groups.part_groups,
+        "subjective_attributes": groups.subjective_attributes,
+        "num_landmarks": scheme.num_landmarks if config.landmarks else 0,
+        "averages_probabilities": config.attribute_loss == "binary_crossentropy",
+    }
+    if given.get("attention_groups") == "attributes":
+        given["part_groups"] = {name: (name,) for name in attributes}
+    if given.get("attention_levels"):
+        levels = given["attention_levels"].split(",")
+        given["levels"] = () if levels == ["none"] else levels
+    taken = inspect.signature(load(spec.where)).parameters
     model = create_model(
         config.model,
         backbone_weights=backbone_weights,
-        attributes=attributes,
         dtype=config.precision,
-        **arguments,
+        **{name: value for name, value in given.items() if name in taken},
     )
     _require_image_size(model, config)
     return model

@@ -30,7 +30,7 @@ from tfac.errors import (
     TooLargeError,
     UnknownModelError,
 )
-from tfac.inference.predictor import Prediction
+from tfac.inference.prediction import Prediction
 from tfac.serving import AsyncClient, Client, VersionStatus
 
 BUSY = Refused("UNAVAILABLE", "The batch scheduling queue to which this task was submitted is full")

@@ -7,7 +7,8 @@ import pytest
 
 from tests.serving.served import serve_program
 from tfac.errors import DataError, TooLargeError, UnknownModelError
-from tfac.inference.predictor import Prediction, Predictor
+from tfac.inference.prediction import Prediction
+from tfac.inference.predictor import Predictor
 from tfac.serving import AsyncClient, Client
 
 pytestmark = pytest.mark.slow  # each asks a program that serves real exports

@@ -1,4 +1,4 @@
-"""The one feature specification of a record: every builder writes it, the input parses it.
+"""The one feature specification of a record: every preparation writes it, the input parses it.
 
 | feature | type | meaning |
 |---|---|---|
@@ -11,7 +11,7 @@
 | landmarks_valid | bool | False where the landmarks are unknown; they are then 0.5 |
 | landmarks_source | int64 | optional: where the landmarks come from, an index of LANDMARK_SOURCES |
 
-A builder's metadata (`metadata.json` beside the records) carries `attributes` (names in order),
+The metadata (`metadata.json` beside the records) carry `attributes` (names in order),
 `landmark_scheme` (a name in `tfac.landmarks.LANDMARK_SCHEMES`) and `attribute_groups`
 (`tfac.attributes.AttributeGroups`; null for the default).
 """
@@ -56,7 +56,7 @@ def record_features(
 def record_metadata(
     attributes: Sequence[str], scheme: LandmarkScheme, groups: AttributeGroups | None = None
 ) -> tfds.core.MetadataDict:
-    """Returns the metadata every builder stores beside its records."""
+    """Returns the metadata that every preparation stores beside its records."""
     return tfds.core.MetadataDict(
         attributes=list(attributes),
         landmark_scheme=scheme.name,

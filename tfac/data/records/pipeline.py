@@ -22,7 +22,7 @@ from typing import Any
 import tensorflow as tf
 from absl import logging
 
-from tfac.data.records.augmentation import Augmentation, augment
+from tfac.data.records.augmentation import mirror_half
 from tfac.data.records.info import RecordsInfo, check_shards, find_damage, read_info
 from tfac.errors import ConfigError, DataError
 from tfac.files import whole_directory
@@ -55,7 +55,7 @@ _READ_ERRORS = (
     tf.errors.NotFoundError,
 )
 
-_SHUFFLE_STREAM, _AUGMENT_STREAM = 0, 1
+_SHUFFLE_STREAM, _FLIP_STREAM = 0, 1
 
 # For functions that tf.data traces. They have no Python branch on a tensor, and AutoGraph takes
 # longer to find that out than TensorFlow takes to trace them.
@@ -70,15 +70,16 @@ def train_dataset(
     batch_size: int,
     seed: int,
     start_step: int = 0,
-    augmentation: Augmentation,
+    flip: bool,
     cache: str = "none",
     shuffle_buffer: int,
 ) -> tf.data.Dataset:
     """Returns an endless data set of full batches, the same for the same arguments.
 
     An epoch has ``n // batch_size`` batches of the split's n records, which are shuffled anew by
-    (seed, epoch); augmentation is drawn by (seed, step). So the step number is the input's whole
-    state: with `start_step` the batches are bit for bit those of an uninterrupted run.
+    (seed, epoch); which pictures are mirrored is drawn by (seed, step). So the step number is
+    the input's whole state: with `start_step` the batches are bit for bit those of an uninterrupted
+    run.
 
     Args:
         info: the data set.
@@ -87,7 +88,7 @@ def train_dataset(
         batch_size: records a batch.
         seed: any integer.
         start_step: how many batches, over all epochs, are already used.
-        augmentation: the random changes.
+        flip: mirror half of the pictures.
         cache: "none", "memory" or a folder: where decoded pictures are kept after the first pass.
             A folder is filled before the first batch and can be shared by runs.
         shuffle_buffer: records held for shuffling, encoded, or decoded with a cache. With n or more
@@ -136,11 +137,11 @@ def train_dataset(
         dataset = _decode(dataset, info, image_size)
 
     @_as_it_is
-    def augmented(step: tf.Tensor, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        step_seed = _stream(seed, _AUGMENT_STREAM, step)
-        return augment(batch, augmentation, info.landmark_scheme, step_seed)
+    def mirrored(step: tf.Tensor, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        return mirror_half(batch, info.landmark_scheme, _stream(seed, _FLIP_STREAM, step))
 
-    dataset = dataset.enumerate(start_step).map(augmented, num_parallel_calls=tf.data.AUTOTUNE)
+    if flip:
+        dataset = dataset.enumerate(start_step).map(mirrored, num_parallel_calls=tf.data.AUTOTUNE)
     # Several workers would otherwise ask each other at each step whether the data set has ended.
     dataset = dataset.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
     return dataset.prefetch(PREFETCHED_BATCHES).with_options(dataset_options())

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tfac.errors import ServingError
-from tfac.inference.predictor import Prediction, has_a_threshold_each
+from tfac.inference.prediction import Prediction, has_a_threshold_each
 from tfac.serving.client.requests import Answer, Server
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from tfac.errors import ConfigError, DataError, ServingError
-from tfac.inference.predictor import Picture, Prediction
+from tfac.inference.prediction import Picture, Prediction
 from tfac.photos.pictures import MAX_PIXELS
 from tfac.serving.client.answers import Explanation, Rows, read_metadata
 from tfac.serving.client.requests import Answer, Request, Server, VersionStatus, server_url

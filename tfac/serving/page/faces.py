@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from tfac.inference.photo_prediction import FaceCrop, crop_faces, faces_as_json, whole_crop
-from tfac.inference.predictor import Prediction
+from tfac.inference.prediction import Prediction
 from tfac.photos.alignment import invert
 from tfac.photos.face_detection import FaceDetector
 from tfac.photos.pictures import open_picture

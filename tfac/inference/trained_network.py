@@ -1,0 +1,113 @@
+"""What a trained network is, wherever it comes from: a workdir, an export, a network in memory."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import keras
+import numpy as np
+
+from tfac.attributes import AttributeGroups, default_groups
+from tfac.errors import ConfigError, DataError
+from tfac.inference.predict_step import create_predict_step
+from tfac.landmarks import LandmarkScheme, get_landmark_scheme
+from tfac.losses import AttributeLoss, get_attribute_loss
+from tfac.models import predict
+from tfac.speed import accelerate
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TrainedNetwork:
+    """A trained network with all that its scores need to become answers.
+
+    Attributes:
+        model: images uint8 [B, H, W, 3] to "scores" [B, A] and perhaps "landmarks" [B, K, 2]: a
+            Keras model, or another callable that takes `training`.
+        attribute_loss: turns scores into probabilities.
+        thresholds: float32 [A]; a score above its threshold predicts the attribute.
+        attributes: names in the order of the scores.
+        groups: how they are grouped.
+        landmark_scheme: what the landmarks are; None without a landmark branch.
+        image_size: (height, width) that it takes, pixels.
+        test_time_flip: the answer is the mean of the scores of a picture and its mirror image.
+        accelerated: `predict_step` runs the model on the faster operations of `tfac.speed`.
+        source: the folder that it is from, for messages and reports.
+        step: training steps done.
+        training: the options that it was trained with, as `TrainConfig.to_dict` has them.
+        data: the data set it was trained on, as ``config.json`` has it; None where unknown.
+        versions: the libraries it was trained with; None where unknown.
+    """
+
+    model: Callable[..., Mapping[str, Any]]
+    attribute_loss: AttributeLoss
+    thresholds: np.ndarray
+    attributes: tuple[str, ...]
+    groups: AttributeGroups
+    landmark_scheme: LandmarkScheme | None
+    image_size: tuple[int, int]
+    test_time_flip: bool = False
+    accelerated: bool = True
+    source: str = ""
+    step: int = 0
+    training: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    data: Mapping[str, Any] | None = None
+    versions: Mapping[str, str] | None = None
+
+    @classmethod
+    def from_metadata(
+        cls, metadata: Mapping[str, Any], model: Callable[..., Mapping[str, Any]], source: str
+    ) -> "TrainedNetwork":
+        """Returns what the ``tfac.json`` of an export describes.
+
+        Args:
+            metadata: its contents.
+            model: gives the answers; a test-time flip is inside of it.
+            source: the export's folder.
+
+        Raises:
+            DataError: the contents are not what tfac-export writes.
+        """
+        try:
+            attributes, size = tuple(metadata["attributes"]), metadata["image_size"]
+            groups = default_groups(attributes)
+            if "part_groups" in metadata:
+                by_kind = {
+                    "part_groups": metadata["part_groups"],
+                    "subjective_attributes": metadata["attribute_groups"]["subjective"],
+                }
+                groups = AttributeGroups.from_dict(by_kind, attributes)
+            scheme = metadata["landmark_scheme"]
+            return cls(
+                model=model,
+                attribute_loss=get_attribute_loss(metadata["attribute_loss"]),
+                thresholds=np.array(metadata["thresholds"], np.float32),
+                attributes=attributes,
+                groups=groups,
+                landmark_scheme=None if scheme is None else get_landmark_scheme(scheme),
+                image_size=(size["height"], size["width"]),
+                source=source,
+                step=metadata["step"],
+                training=metadata["training"],
+            )
+        except (KeyError, TypeError, ValueError, ConfigError) as error:
+            raise DataError(
+                f"{source}: expected thresholds, image_size and landmark_scheme as tfac-export "
+                f"writes them. Received: {error!r}"
+            ) from error
+
+    def predict(self, images, **arguments) -> Mapping[str, Any]:
+        """Returns the outputs for images [B, H, W, 3], the scores with the flip if there is one.
+
+        `arguments` are the model's own, such as `explain`.
+        """
+        return predict(self.model, images, self.test_time_flip, **arguments)
+
+    @functools.cached_property
+    def predict_step(self) -> Callable[[Any], Mapping[str, Any]]:
+        """From images [B, H, W, 3] to the outputs; a Keras model is accelerated and compiled."""
+        if not isinstance(self.model, keras.Model):
+            return self.predict
+        if self.accelerated:
+            accelerate(self.model)
+        return create_predict_step(self.model, self.test_time_flip)
