@@ -229,14 +229,14 @@ class ModelStore:
         except Exception as error:  # a broken version must not stop the others
             with self._lock:
                 entry.state, entry.error, entry.files = State.END, f"{error}" or repr(error), files
-            self._metrics.loads.increment(path, "fail")
+            self._metrics.loads.labels(path, "fail").inc()
             if before is None or before.error != entry.error:
                 _LOGGER.error("%s version %d is refused: %s", name, version, entry.error)
             return
         with self._lock:
             entry.loaded = LoadedVersion(name, version, engine)
             entry.state = State.AVAILABLE
-        self._metrics.loads.increment(path, "success")
+        self._metrics.loads.labels(path, "success").inc()
         self._metrics.load_latency.labels(path).observe((time.perf_counter() - start) * 1e6)
         _LOGGER.info("%s version %d is available", name, version)
 
