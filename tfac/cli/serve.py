@@ -19,7 +19,7 @@ import importlib.util
 import logging
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from absl import flags
@@ -113,29 +113,20 @@ async def _serve(server) -> None:
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    routes = _page_routes(server) if _PAGE.value else []
-    await serve(server, create_app(server, routes), _announce(server), stop)
+    routes = []
+    if _PAGE.value:
+        from tfac.serving.page import page_routes
+
+        routes = page_routes(server.store, server.predict)
+    await serve(server, create_app(server, routes), functools.partial(_announce, server), stop)
 
 
-def _page_routes(server) -> list:
-    from tfac.serving.page import page_routes
-
-    return page_routes(server.store, server.predict)
-
-
-def _announce(server) -> Callable[[int, int], None]:
+def _announce(server, port: int, rest_api_port: int) -> None:
     host = server.options.host
-
-    def ready(port: int, rest_api_port: int) -> None:
-        for name in server.store.names():
-            numbers = ", ".join(str(number) for number in server.store.available(name))
-            print(
-                f"Serving {name} version {numbers} at grpc://{host}:{port} "
-                f"and http://{host}:{rest_api_port}",
-                flush=True,
-            )
-
-    return ready
+    for name in server.store.names():
+        numbers = ", ".join(str(number) for number in server.store.available(name))
+        addresses = f"grpc://{host}:{port} and http://{host}:{rest_api_port}"
+        print(f"Serving {name} version {numbers} at {addresses}", flush=True)
 
 
 def _configs() -> list[ModelConfig]:

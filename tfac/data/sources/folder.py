@@ -21,7 +21,7 @@ import numpy as np
 
 from tfac.attributes import ATTRIBUTES, AttributeGroups
 from tfac.data.sources.problems import Problems
-from tfac.data.sources.source import SPLITS, Source, SourceSplit
+from tfac.data.sources.source import SPLITS, Source, SourceSplit, filled
 from tfac.errors import ConfigError, DataError
 from tfac.files import read_json
 from tfac.photos.pictures import PictureFiles
@@ -177,10 +177,8 @@ class FolderSource(Source):
                 "picture without a row",
                 f"{self.pictures.describe(key)}: expected a row in {self._table.path}, found none",
             )
-        splits = {name: part.to_split(self._table.path) for name, part in rows.items() if part.keys}
-        if not splits:
-            raise DataError(f"{self._table.path}: expected a picture with labels, found none")
-        return splits
+        file = self._table.path
+        return filled({name: part.to_split(file) for name, part in rows.items() if part.keys}, file)
 
     def _label(self, name: str, text: str) -> int:
         """Returns 0, 1, or 2 where the attribute is not annotated."""

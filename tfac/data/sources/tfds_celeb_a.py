@@ -16,7 +16,7 @@ from google.protobuf import json_format
 from tfac.attributes import ATTRIBUTES
 from tfac.data.sources.celeba import ALIGNMENT, LANDMARK_COLUMNS, PICTURE_SIZE
 from tfac.data.sources.problems import Problems
-from tfac.data.sources.source import SPLITS, Source, SourceSplit
+from tfac.data.sources.source import SPLITS, Source, SourceSplit, filled
 from tfac.errors import DataError
 from tfac.files import whole_file
 from tfac.landmarks import CELEBA_5
@@ -72,10 +72,7 @@ class TFDSCelebASource(Source):
                 f"{error}"
             ) from error
         self.pictures = PictureFiles(self._archive)
-        splits = {name: split for name, split in splits.items() if split.names}
-        if not splits:
-            raise DataError(f"{self._builder.data_path}: expected pictures, found none")
-        return splits
+        return filled(splits, Path(self._builder.data_path))
 
     def clean_up(self) -> None:
         """Removes the archive."""
