@@ -18,14 +18,13 @@ SERVING = [
     "grpcio>=1.70",
     "httpx2>=2.16",
     "prometheus-client>=0.22",
-    "starlette>=1.0",
-    "uvicorn>=0.40",
+    "starlette>=1.10,<1.11",
+    "uvicorn>=0.54,<0.55",
 ]
 BEAM = ["apache-beam>=2.77,<2.78"]
 TFMA = ["tensorflow-model-analysis>=0.52,<0.53"]
 PIPELINE = [
     "kfp[kubernetes]>=2.17,<2.18",
-    "protobuf>=6.31,<7",  # which kfp asks for; said here, or pip searches long
     "sqlalchemy>=2.0.22",
 ]
 FORMATS = [
@@ -49,6 +48,7 @@ setup(
     package_data={
         "pipelines": ["built_in_configs/*.json"],
         "pipelines.page": ["templates/*.html"],
+        "tfac.data_report": ["templates/*.html"],
         "tfac.serving.page": ["static/*"],
     },
     install_requires=[
@@ -57,7 +57,7 @@ setup(
         "tensorflow>=2.21,<2.22",
         "tensorboard>=2.20",
         "keras>=3.15,<3.16",
-        "keras-hub>=0.29",
+        "keras-hub>=0.32,<0.33",
         "tensorflow-datasets>=4.9.10,<5",
         # tensorflow-datasets 4.9.10 imports it for packaged builders but does not require it.
         "importlib_resources>=6",
@@ -68,7 +68,9 @@ setup(
         "tensorflow-metadata>=1.16",
         "h5py>=3.12",
         "scipy>=1.14",
-        "absl-py>=1.4",
+        # With the next major releases, which pip would take, nothing here was tried.
+        "absl-py>=1.4,<2",
+        "protobuf>=6.31,<7",
         "opencv-python-headless>=4.11",
         "pillow>=11",
         "matplotlib>=3.9",

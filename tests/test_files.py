@@ -1,6 +1,7 @@
 import pytest
 
-from tfac.files import whole_directory, whole_file
+from tfac.errors import DataError
+from tfac.files import read_json, version_folders, whole_directory, whole_file, write_json
 
 
 def test_file_appears_whole(tmp_path):
@@ -32,3 +33,30 @@ def test_existing_directory_is_not_overwritten(tmp_path):
     with pytest.raises(FileExistsError), whole_directory(tmp_path / "1"):
         pass
     assert [path.name for path in tmp_path.iterdir()] == ["1"]
+
+
+def test_json_comes_back_as_it_was_written(tmp_path):
+    write_json(tmp_path / "new" / "a.json", {"b": [1.5, None]})
+    assert read_json(tmp_path / "new" / "a.json") == {"b": [1.5, None]}
+    with pytest.raises(ValueError, match="JSON"):
+        write_json(tmp_path / "new" / "a.json", {"b": float("nan")})
+    assert read_json(tmp_path / "new" / "a.json") == {"b": [1.5, None]}
+
+
+@pytest.mark.parametrize("content", [None, b"", b"[]", b"{", b"\xff", b"[" * 100_000])
+def test_what_is_no_json_object_is_named(tmp_path, content):
+    path = tmp_path / "a.json"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(DataError, match="a.json: expected a report"):
+        read_json(path, "a report")
+
+
+def test_versions_are_folders_called_by_a_number(tmp_path):
+    names = ("2", "10", "00000123", ".1", "v1", "9" * 40, "\N{ARABIC-INDIC DIGIT THREE}")
+    for name in names:
+        (tmp_path / name).mkdir()
+    (tmp_path / "7").touch()
+    found = version_folders(tmp_path)
+    assert list(found) == [2, 10, 123] and found[123] == tmp_path / "00000123"
+    assert version_folders(tmp_path / "absent") == {}

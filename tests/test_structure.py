@@ -17,6 +17,7 @@ FOUNDATION = {
     "lazy",
     "networks",
     "notices",
+    "progress",
 }
 ALLOWED = {
     "attributes": {"errors"},
@@ -27,6 +28,7 @@ ALLOWED = {
     "files": {"errors"},
     "errors": set(),
     "notices": set(),
+    "progress": set(),
     "photos": FOUNDATION,
     "layers": {"errors"},
     "losses": {"errors", "landmarks"},

@@ -1,11 +1,18 @@
-"""Outputs that appear whole or not at all: written aside in the same folder, then renamed."""
+"""Files and folders: outputs appear whole or not at all, JSON, and versions by number.
+
+What is written lies aside in the same folder until it is whole, and is then renamed.
+"""
 
 import contextlib
+import json
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+
+from tfac.errors import DataError
 
 
 @contextlib.contextmanager
@@ -46,6 +53,54 @@ def whole_directory(path: str | os.PathLike) -> Iterator[Path]:
         os.replace(aside, path)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def read_json(path: str | os.PathLike, expected: str = "a JSON object") -> dict[str, Any]:
+    """Returns the object in a file of JSON.
+
+    Args:
+        path: the file.
+        expected: what the file is, for the error.
+
+    Raises:
+        DataError: the file cannot be read, is no JSON or holds no object; names it.
+    """
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(f"{path}: expected {expected}. {error}") from error
+    if not isinstance(content, dict):
+        raise DataError(f"{path}: expected {expected}. Received: JSON without an object")
+    return content
+
+
+def write_json(path: str | os.PathLike, content: Any, indent: int | None = 1) -> None:
+    """Writes JSON, whole.
+
+    Raises:
+        ValueError: `content` has a number that is NaN or infinite, which JSON has not.
+    """
+    text = json.dumps(content, indent=indent, allow_nan=False) + "\n"
+    with whole_file(path) as aside:
+        aside.write_text(text, encoding="utf-8")
+
+
+def version_number(name: str) -> int | None:
+    """Returns the version that a folder's name means, None if it means none."""
+    return int(name) if name.isascii() and name.isdigit() and len(name) < 19 else None
+
+
+def version_folders(directory: str | os.PathLike) -> dict[int, Path]:
+    """Returns the folders of a model's versions by number, in rising order; the last is newest.
+
+    There are none where `directory` is no folder.
+    """
+    try:
+        folders = [path for path in Path(directory).iterdir() if path.is_dir()]
+    except OSError:
+        return {}
+    numbered = {version_number(path.name): path for path in sorted(folders)}
+    return {version: numbered[version] for version in sorted(numbered.keys() - {None})}
 
 
 def _umask() -> int:

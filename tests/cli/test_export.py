@@ -1,10 +1,10 @@
+import functools
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 
+from tests.cli import programs
 from tfac.inference.predictor import Predictor
 
 pytestmark = pytest.mark.slow  # trains, and runs programs
@@ -29,9 +29,7 @@ def workdir(tiny_records, tmp_path_factory):
     return path
 
 
-def export(*arguments, cwd=None):
-    command = [sys.executable, "-m", "tfac.cli.export", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd)
+export = functools.partial(programs.run, "export")
 
 
 def test_newest_checkpoint_is_exported(workdir, tmp_path):
@@ -53,11 +51,9 @@ def test_newest_checkpoint_is_exported(workdir, tmp_path):
 
 
 def test_options_and_an_evaluation_go_into_the_export(workdir, tiny_records, tmp_path):
-    evaluate = ["-m", "tfac.cli.evaluate", f"--workdir={workdir}", f"--data_dir={tiny_records}"]
     metrics = tmp_path / "metrics.json"
-    evaluated = subprocess.run(
-        [sys.executable, *evaluate, f"--output_dir={tmp_path}"], capture_output=True, text=True
-    )
+    flags = [f"--workdir={workdir}", f"--data_dir={tiny_records}", f"--output_dir={tmp_path}"]
+    evaluated = programs.run("evaluate", *flags)
     assert evaluated.returncode == 0, evaluated.stderr
     options = ["--precision=mixed_bfloat16", "--input_size=trained", "--warmup_batch_sizes=4,1"]
     done = export(
@@ -89,9 +85,11 @@ def test_options_and_an_evaluation_go_into_the_export(workdir, tiny_records, tmp
     [
         (["--workdir=absent"], "absent"),
         (["--workdir=absent", "--warmup_batch_sizes=2,many"], "--warmup_batch_sizes: expected"),
-        (["--workdir=absent", "--evaluation=no.json"], "--evaluation: expected metrics.json of"),
+        (
+            ["--workdir=absent", "--evaluation=no.json"],
+            "no.json: expected metrics.json of",
+        ),
         (["--workdir=absent", "--name="], "--name: expected a name without folders"),
-        (["--workdir=absent", "more"], "expected flags alone"),
     ],
 )
 def test_unusable_arguments_are_refused_in_one_line(arguments, message, tmp_path):

@@ -1,7 +1,6 @@
+import functools
 import json
 import shutil
-import subprocess
-import sys
 import tarfile
 from pathlib import Path
 
@@ -9,15 +8,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.serving.served import serve_program
+from tests.cli import programs
 from tests.serving.server.broken_pictures import broken_picture
+from tests.serving.server.serve_program import serve_program
 
 pytestmark = pytest.mark.slow  # each runs a program
 
 
-def predict(*arguments):
-    command = [sys.executable, "-m", "tfac.cli.predict", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True)
+predict = functools.partial(programs.run, "predict")
 
 
 def save_crop(path: Path, seed: int, mode: str = "RGB", **options) -> Path:
@@ -109,8 +107,7 @@ def test_photo_without_a_face_is_named(tiny_export, photos):
     ],
 )
 def test_unusable_arguments_are_refused_in_one_line(arguments, message, tmp_path):
-    command = [sys.executable, "-m", "tfac.cli.predict", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    done = predict(*arguments, cwd=tmp_path)
     assert done.returncode == 1 and message in done.stderr
     assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
 
@@ -134,13 +131,13 @@ def test_portraits_show_their_faces(tiny_export, real_faces, tmp_path):
 
 @pytest.fixture(scope="module")
 def addresses(tiny_export):
-    with serve_program(tiny_export.parent) as addresses:
-        yield addresses
+    with serve_program(tiny_export.parent) as program:
+        yield program.addresses
 
 
 @pytest.mark.parametrize("wire", ["grpc", "rest"])
 def test_server_answers_as_the_saved_model_does(addresses, photos, answered, wire):
-    server = addresses[wire].removeprefix("grpc://")
+    server = addresses[wire]
     flags = ["--aligned", "--format=json", "--batch_size=4"]
     done = predict(f"--server={server}", "--model=tiny", *flags, photos)
     assert done.returncode == 1 and "z.png" in done.stderr, done.stderr

@@ -102,6 +102,7 @@ def test_correlations_are_those_of_the_pictures_that_have_both(info):
     split.label_mask[:50, 1] = False
     split.labels[:50, 1] = 0
     split.labels[:, 2] = 1  # no correlation
+    split = make_split(200, labels=split.labels, label_mask=split.label_mask)
     correlations = create_report(info, {"train": split}, **LIMITS)["correlations"]
     expected = np.corrcoef(split.labels[50:, 0], split.labels[50:, 1])[0, 1]
     assert correlations[0][1] == pytest.approx(expected, abs=1e-4)
@@ -109,9 +110,10 @@ def test_correlations_are_those_of_the_pictures_that_have_both(info):
 
 
 def test_unknown_labels_and_missing_landmarks_are_shares(info):
-    split = make_split(4, landmarks_valid=np.array([True, False, False, False]))
-    split.label_mask[:2, 0] = False
-    split.labels[:, 0] = [0, 0, 1, 0]
+    labels, mask = make_split(4).labels, np.ones((4, 3), bool)
+    mask[:2, 0] = False
+    labels[:, 0] = [0, 0, 1, 0]
+    split = make_split(4, with_landmarks=1, labels=labels, label_mask=mask)
     report = create_report(info, {"train": split}, **LIMITS)
     assert report["splits"]["train"]["unannotated"] == pytest.approx(100 * 2 / 12)
     assert report["splits"]["train"]["with_landmarks"] == 25
@@ -120,8 +122,7 @@ def test_unknown_labels_and_missing_landmarks_are_shares(info):
 
 
 def test_a_split_without_annotations_or_landmarks_is_drawn_too(info):
-    empty = make_split(3, landmarks_valid=np.zeros(3, bool), label_mask=np.zeros((3, 3), bool))
-    empty = dataclasses.replace(empty, mean_landmarks=np.full((5, 2), np.nan))
+    empty = make_split(3, with_landmarks=0, label_mask=np.zeros((3, 3), bool))
     report = create_report(info, {"train": empty}, **LIMITS)
     assert draw_mean_landmarks(report) is None
     for draw in (draw_frequencies, draw_correlations):

@@ -24,12 +24,12 @@ def info(tiny_records):
 @pytest.fixture
 def schema(info, tmp_path):
     path = tmp_path / "schema.pbtxt"
-    write_schema(create_schema(info, {"train": make_split(100)}), path)
+    write_schema(create_schema(info, {"train": make_split(100).summary}), path)
     return read_schema(path)
 
 
 def test_the_data_itself_fits(info, schema):
-    assert find_anomalies(schema, info, {"train": make_split(100)}) == []
+    assert find_anomalies(schema, info, {"train": make_split(100).summary}) == []
     assert [feature.name for feature in schema.feature] == [
         *(f"labels/{name}" for name in NAMES),
         "image/height",
@@ -41,17 +41,18 @@ def test_the_data_itself_fits(info, schema):
 
 def test_attributes_that_come_or_go_are_named(info, schema):
     other = dataclasses.replace(info, attributes=("Smiling", "Male", "Bald"))
-    assert messages(schema, other, {"train": make_split(100)}) == [
+    assert messages(schema, other, {"train": make_split(100).summary}) == [
         "attribute Young: expected, but it is missing",
         "attribute Bald: not expected, but it is there",
     ]
 
 
 def test_fewer_annotations_other_sizes_and_landmarks_are_named(info, schema):
-    split = make_split(100)
-    split.label_mask[:6, 1] = False
-    split.label_mask[:5, 2] = False  # within the slack
-    split.sizes[3] = (64, 65)
+    mask, sizes = np.ones((100, 3), bool), np.full((100, 2), 64)
+    mask[:6, 1] = False
+    mask[:5, 2] = False  # within the slack
+    sizes[3] = (64, 65)
+    split = make_split(100, label_mask=mask, sizes=sizes).summary
     other = dataclasses.replace(info, landmark_scheme=CELEBA_5)
     assert messages(schema, other, {"train": split}) == [
         "attribute Male: expected to be annotated in 95.0% of the pictures or more. "
@@ -67,7 +68,7 @@ def test_a_schema_may_leave_things_open(info):
     schema = schema_pb2.Schema()
     for name in NAMES:
         schema.feature.add(name=f"labels/{name}")
-    split = make_split(10, sizes=np.array([[9, 9]] * 10, np.int32))
+    split = make_split(10, sizes=np.array([[9, 9]] * 10, np.int32)).summary
     assert find_anomalies(schema, info, {"train": split}) == []
 
 

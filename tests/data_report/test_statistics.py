@@ -44,9 +44,9 @@ def test_statistics_are_those_of_the_records(tiny_records):
             np.testing.assert_array_equal(getattr(found, name)[i], record[name])
         assert found.sizes[i].tolist() == [48, 40]
     valid = [record["landmarks"] for record in expected if record["landmarks_valid"]]
-    assert found.landmarks_valid.sum() == len(valid) == 23
-    np.testing.assert_allclose(found.mean_landmarks, np.mean(valid, axis=0), rtol=1e-5)
-    assert found.num_bytes == sum(len(record["image"]) for record in expected)
+    assert found.summary.with_landmarks == len(valid) == 23
+    np.testing.assert_allclose(found.summary.mean_landmarks, np.mean(valid, axis=0), rtol=1e-5)
+    assert found.summary.num_bytes == sum(len(record["image"]) for record in expected)
     picture = tf.io.decode_jpeg(expected[0]["image"], dct_method="INTEGER_ACCURATE").numpy()
     grey = picture @ [0.2989, 0.587, 0.114]
     assert found.contrasts[0] == pytest.approx(grey.std(), rel=1e-3)

@@ -65,19 +65,6 @@ def test_nothing_listens_beyond_this_machine(compose):
             assert port.startswith("127.0.0.1:")
 
 
-def test_every_service_has_limits_and_no_privileges(compose):
-    for service in compose["services"].values():
-        assert service["mem_limit"]
-        assert service["cap_drop"] == ["ALL"]
-        assert service["security_opt"] == ["no-new-privileges:true"]
-
-
-def test_every_image_is_a_release(compose):
-    for service in compose["services"].values():
-        _, _, tag = service["image"].partition(":")
-        assert tag[:1] in "v0123456789" and tag.count(".") == 2
-
-
 def test_both_kinds_of_server_are_what_prometheus_asks(compose):
     scrape = yaml.safe_load(read("prometheus/prometheus.yml"))["scrape_configs"][0]
     [lookup] = scrape["dns_sd_configs"]

@@ -7,7 +7,7 @@ import sysconfig
 import threading
 
 import pytest
-from serving_configuration import DEPLOY, model_config, read
+from serving_configuration import DEPLOY, read
 
 
 def instructions() -> list[tuple[str, str]]:
@@ -26,14 +26,6 @@ def test_the_server_does_not_run_as_root():
     assert users and all(re.fullmatch(r"[1-9]\d*:[1-9]\d*", user) for user in users)
 
 
-def test_the_base_image_is_a_release_for_cpu_or_gpu():
-    steps = dict(instructions()[:3])
-    assert steps["FROM"] == "tensorflow/serving:${SERVING_VERSION}${SERVING_VARIANT}"
-    assert ("ARG", "SERVING_VERSION=2.19.1") in instructions()
-    assert ("ARG", 'SERVING_VARIANT=""') in instructions()
-    assert "SERVING_VARIANT: -gpu" in read("compose.yaml")
-
-
 def test_every_file_that_is_copied_or_named_is_there():
     for name, rest in instructions():
         if name == "COPY":
@@ -43,24 +35,6 @@ def test_every_file_that_is_copied_or_named_is_there():
     for path in named:
         assert path.startswith("/etc/tfac/")
         assert (DEPLOY / "serving" / path.removeprefix("/etc/tfac/")).is_file()
-
-
-def test_the_server_reads_labels_and_batching_from_the_files():
-    assert flags()["port"] == "8500" and flags()["rest_api_port"] == "8501"
-    assert flags()["enable_batching"] == "true"
-    # Labels are in the file that the server starts with, before any version is loaded.
-    assert flags()["allow_version_labels_for_unavailable_models"] == "true"
-    assert int(flags()["model_config_file_poll_wait_seconds"]) > 0
-    assert int(flags()["file_system_poll_wait_seconds"]) > 0
-
-
-def test_the_container_has_a_health_check_that_it_can_run():
-    health = next(rest for name, rest in instructions() if name == "HEALTHCHECK")
-    assert "/usr/local/bin/healthcheck.sh" in health
-    assert "COPY --chmod=0555 healthcheck.sh /usr/local/bin/healthcheck.sh" in read("Dockerfile")
-    assert f"model=${{1:-{model_config(read('serving/models.config')).name}}}" in read(
-        "healthcheck.sh"
-    )
 
 
 def test_hadolint_finds_nothing():

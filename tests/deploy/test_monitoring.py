@@ -41,16 +41,6 @@ def test_every_metric_that_is_asked_for_is_one_that_servers_give(expression):
     assert labels <= ADDED_BY_PROMETHEUS.union(*(KNOWN[metric] for metric in metrics))
 
 
-def test_alerts_say_what_and_where():
-    [group] = yaml.safe_load(read("prometheus/rules.yml"))["groups"]
-    names = [rule["alert"] for rule in group["rules"]]
-    assert len(set(names)) == len(names) >= 5
-    for rule in group["rules"]:
-        assert rule["labels"]["severity"] in ("critical", "warning")
-        assert rule["annotations"]["summary"]
-        assert "{{" in rule["annotations"]["description"]
-
-
 def test_prometheus_reads_the_rules_beside_its_configuration():
     configuration = yaml.safe_load(read("prometheus/prometheus.yml"))
     for name in configuration["rule_files"]:
@@ -89,10 +79,3 @@ def test_every_panel_asks_the_source_that_is_provisioned(dashboard):
     asked += [variable["datasource"] for variable in dashboard["templating"]["list"]]
     for each in asked:
         assert each == {"type": source["type"], "uid": source["uid"]}
-
-
-def test_times_are_shown_in_microseconds(dashboard):
-    for panel in dashboard["panels"]:
-        of_time = [target for target in panel["targets"] if "latency_bucket" in target["expr"]]
-        if of_time:
-            assert panel["fieldConfig"]["defaults"]["unit"] == "µs"

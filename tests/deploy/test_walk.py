@@ -3,10 +3,8 @@
 import base64
 import json
 import os
-import re
 import shutil
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -17,6 +15,7 @@ import tensorflow as tf
 from prometheus_client.parser import text_string_to_metric_families
 from serving_configuration import DEPLOY, METRICS, walk
 
+from tests.serving.server.serve_program import serve_program
 from tfac.export import ExportOptions, export_saved_model
 
 pytestmark = pytest.mark.slow
@@ -29,22 +28,9 @@ def served(tiny_trained, tmp_path_factory):
     options = ExportOptions(warmup_batch_sizes=(1,))
     export_saved_model(tiny_trained, folder / "models" / "dmm_cnn", options)
     configure(folder, walk()[0])
-    command = [sys.executable, "-m", "tfac.cli.serve", "--port=0", "--rest_api_port=0"]
-    command += [f"--model_config_file={folder / 'models.config'}"]
-    command += ["--model_config_file_poll_wait_seconds=1", "--file_system_poll_wait_seconds=1"]
-    with open(folder / "log.txt", "w") as log:
-        server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
-    try:
-        ready = server.stdout.readline()
-        ports = re.search(r"grpc://127\.0\.0\.1:(\d+) and http://127\.0\.0\.1:(\d+)", ready)
-        assert ports, (folder / "log.txt").read_text()
-        yield folder, int(ports[1]), int(ports[2])
-    finally:
-        server.terminate()
-        try:
-            server.wait(60)
-        finally:
-            server.kill()
+    flags = [f"--model_config_file={folder / 'models.config'}"]
+    with serve_program(*flags, "--model_config_file_poll_wait_seconds=1") as program:
+        yield folder, program.grpc_address, program.url.rpartition(":")[2]
 
 
 @pytest.fixture(scope="module")
@@ -94,11 +80,11 @@ def labels(port):
 def test_an_answer_comes_by_rest_and_by_grpc(served, face):
     from tfac.serving import Client
 
-    _, grpc_port, port = served
+    _, grpc_address, port = served
     row = {"image_bytes": {"b64": base64.b64encode(face).decode()}}
     path = "/v1/models/dmm_cnn/labels/stable:predict"
     [answer] = json.loads(ask(port, path, {"instances": [row]}))["predictions"]
-    with Client(f"127.0.0.1:{grpc_port}", model="dmm_cnn", version="stable") as client:
+    with Client(grpc_address, model="dmm_cnn", version="stable") as client:
         [prediction] = client([face])
     np.testing.assert_allclose(
         answer["probabilities"], [*prediction.probabilities.values()], rtol=1e-5
@@ -108,7 +94,7 @@ def test_an_answer_comes_by_rest_and_by_grpc(served, face):
 
 def test_the_health_check_finds_the_stable_version(served):
     _, _, port = served
-    command = ["bash", DEPLOY / "healthcheck.sh", "dmm_cnn", str(port)]
+    command = ["bash", DEPLOY / "healthcheck.sh", "dmm_cnn", port]
     assert subprocess.run(command, timeout=20).returncode == 0
 
 
@@ -132,6 +118,9 @@ def test_versions_roll_forward_and_back(served):
     wait_for(lambda: labels(port)["canary"] == "2")
     configure(folder, everybody)
     wait_for(lambda: labels(port) == {"stable": "2", "canary": "2"})
+    configure(folder, "broken")  # is refused, and the old one goes on
+    time.sleep(2)
+    assert labels(port) == {"stable": "2", "canary": "2"}
     configure(folder, unload)
     wait_for(lambda: states(port).get("1") != "AVAILABLE")
     assert labels(port) == {"stable": "2", "canary": "2"}

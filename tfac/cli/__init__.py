@@ -1,26 +1,36 @@
 """The command-line programs; each is also ``python -m tfac.cli.NAME``."""
 
+import dataclasses
+import inspect
 import os
 import sys
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from absl import app, flags, logging
 
-from tfac.errors import TfacError
+from tfac.errors import ConfigError, TfacError
 from tfac.notices import without_notices
+from tfac.training.config import field_type
+
+flags.disclaim_key_flags()  # `define_flag` defines those of its callers
 
 
-def run_program(main: Callable[[Sequence[str]], int | None]) -> None:
+def run_program(main: Callable[..., int | None]) -> None:
     """Parses flags and runs `main`; a `TfacError` becomes one clear line and exit status 1.
 
-    An interrupt (Ctrl-C) ends with status 130 and no traceback.
+    A `main` without parameters takes flags alone; another gets the program's name and what stands
+    behind the flags. An interrupt (Ctrl-C) ends with status 130 and no traceback.
     """
+    flags_alone = not inspect.signature(main).parameters
 
     def guarded(argv: Sequence[str]) -> int | None:
         try:
             if not flags.FLAGS["verbosity"].present:  # a flag of absl's own
                 logging.set_verbosity(logging.ERROR)
-            return main(argv)
+            if flags_alone and len(argv) > 1:
+                raise ConfigError(f"expected flags alone. Received: {' '.join(argv[1:])}")
+            return main() if flags_alone else main(argv)
         except TfacError as error:
             print(f"error: {error}", file=sys.stderr)
             return 1
@@ -32,11 +42,22 @@ def run_program(main: Callable[[Sequence[str]], int | None]) -> None:
     app.run(guarded, flags_parser=_parse_flags)
 
 
-def _show_in_help(module: str) -> None:
-    """Lets --help show the module's docstring and flags when an installed script runs it."""
-    for flag in flags.FLAGS.get_key_flags_for_module(module):
-        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
-    sys.modules["__main__"].__doc__ = sys.modules[module].__doc__
+def define_flag(
+    field: dataclasses.Field, default: Any, help: str, **limits: float
+) -> flags.FlagHolder:
+    """Defines the flag of a dataclass's field, with its name and type.
+
+    Args:
+        field: with ``choices`` in its metadata where it has some.
+        default: the flag's; None where not giving it means something.
+        help: what it is.
+        **limits: ``lower_bound`` and ``upper_bound`` that absl is to check.
+    """
+    if field.metadata.get("choices"):
+        return flags.DEFINE_enum(field.name, default, field.metadata["choices"], help)
+    define = {bool: flags.DEFINE_bool, int: flags.DEFINE_integer, float: flags.DEFINE_float}
+    define = define.get(field_type(field)[0], flags.DEFINE_string)
+    return define(field.name, default, help, **limits)
 
 
 def import_tensorflow_quietly() -> None:
@@ -48,6 +69,19 @@ def import_tensorflow_quietly() -> None:
         import tensorflow as tf
 
         tf.config.list_physical_devices()
+
+
+def _show_in_help(module: str) -> None:
+    """Lets --help show the module's docstring and flags when an installed script runs it.
+
+    absl shows no default where it is None or empty, so that is said here.
+    """
+    for flag in flags.FLAGS.get_key_flags_for_module(module):
+        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
+        if not flag.default_as_str and "default" not in flag.help:
+            required = any("other than None" in each.message for each in flag.validators)
+            flag.help += " (required)" if required else " (default: none)"
+    sys.modules["__main__"].__doc__ = sys.modules[module].__doc__
 
 
 def _parse_flags(argv: Sequence[str]) -> list[str]:

@@ -4,8 +4,7 @@ Example:
     tfac-data-report --data_dir=data --fail_on=duplicates_across_splits,label_conflicts
 """
 
-import json
-from collections.abc import Sequence
+import functools
 from pathlib import Path
 
 from absl import flags
@@ -48,10 +47,8 @@ _SCHEMA = flags.DEFINE_string(
 _EXAMPLES = 16  # pairs of pictures drawn
 
 
-def main(argv: Sequence[str]) -> int:
+def main() -> int:
     """Reports; returns 0, or `FAILED` where a problem of `--fail_on` was found."""
-    if len(argv) > 1:
-        raise ConfigError(f"expected flags alone. Received: {' '.join(argv[1:])}")
     fail_on = list(PROBLEMS) if _FAIL_ON.value == ["all"] else _FAIL_ON.value
     unknown = [kind for kind in fail_on if kind not in PROBLEMS]
     if unknown:
@@ -74,7 +71,7 @@ def main(argv: Sequence[str]) -> int:
     from tfac.data_report.report import create_report
     from tfac.data_report.schema import create_schema, read_schema, write_schema
     from tfac.data_report.statistics import read_pictures, read_statistics
-    from tfac.files import whole_file
+    from tfac.files import whole_file, write_json
 
     info = read_info(_DATA_DIR.value)
     schema = read_schema(Path(_SCHEMA.value)) if _SCHEMA.value else None
@@ -104,9 +101,9 @@ def main(argv: Sequence[str]) -> int:
     for file, (_, figure) in figures.items():
         with whole_file(output_dir / file) as aside:
             figure.savefig(aside)
-    write_schema(create_schema(info, statistics), output_dir / "schema.pbtxt")
-    with whole_file(output_dir / "report.json") as aside:
-        aside.write_text(json.dumps(report, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    summaries = {split: part.summary for split, part in statistics.items()}
+    write_schema(create_schema(info, summaries), output_dir / "schema.pbtxt")
+    write_json(output_dir / "report.json", report)
     headings = {file: heading for file, (heading, _) in figures.items()}
     with whole_file(output_dir / "index.html") as aside:
         aside.write_text(render_page(report, headings), encoding="utf-8")
@@ -122,10 +119,7 @@ def main(argv: Sequence[str]) -> int:
     return FAILED if failed else 0
 
 
-def run() -> None:
-    """Runs the program."""
-    run_program(main)
-
+run = functools.partial(run_program, main)
 
 if __name__ == "__main__":
     run()

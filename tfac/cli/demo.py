@@ -4,16 +4,16 @@
 is there already is not run again.
 """
 
+import functools
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 from absl import flags
 
 from tfac.cli import import_tensorflow_quietly, run_program
-from tfac.errors import ConfigError, TfacError
+from tfac.errors import TfacError
 
 _DEMO_DIR = flags.DEFINE_string("demo_dir", "demo", "folder that everything but the export is in")
 _SAVED_MODELS_DIR = flags.DEFINE_string("saved_models_dir", "saved_models", "folder of exports")
@@ -21,10 +21,8 @@ _SAVED_MODELS_DIR = flags.DEFINE_string("saved_models_dir", "saved_models", "fol
 NUM_UNSEEN_FACES = 12
 
 
-def main(argv: Sequence[str]) -> None:
+def main() -> None:
     """Runs the steps and names what to look at."""
-    if len(argv) > 1:
-        raise ConfigError(f"expected flags alone. Received: {' '.join(argv[1:])}")
     import_tensorflow_quietly()
     started = time.monotonic()
     demo = Path(_DEMO_DIR.value)
@@ -120,10 +118,7 @@ def _write_unseen_faces(data: Path, folder: Path) -> None:
             (aside / f"unseen-{number:02d}.jpg").write_bytes(record["image"])
 
 
-def run() -> None:
-    """Entry point."""
-    run_program(main)
-
+run = functools.partial(run_program, main)
 
 if __name__ == "__main__":
     run()

@@ -5,14 +5,15 @@ Example:
 """
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Sequence
+import functools
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
 from tfac.cli import import_tensorflow_quietly, run_program
-from tfac.errors import ConfigError
+from tfac.progress import progress
 
 if TYPE_CHECKING:
     from tfac.evaluation.split_scores import SplitScores
@@ -63,10 +64,8 @@ def _one_model(values: dict[str, Any]) -> bool:
     return (not values["workdir"]) != (not values["saved_model"])
 
 
-def main(argv: Sequence[str]) -> None:
+def main() -> None:
     """Evaluates, prints the table and writes the report and its picture."""
-    if len(argv) > 1:
-        raise ConfigError(f"expected flags alone. Received: {' '.join(argv[1:])}")
     import_tensorflow_quietly()
 
     from tfac.data.records.pipeline import evaluation_dataset, read_batches, read_info
@@ -127,12 +126,10 @@ def _load_network() -> "tuple[TrainedNetwork, Path]":
 
 
 def _with_progress(batches: Iterable[dict], pictures: int) -> Iterator[dict]:
-    from tqdm import tqdm
-
-    with tqdm(total=pictures, desc="evaluating", unit=" pictures") as progress:
+    with progress(total=pictures, desc="evaluating", unit=" pictures") as bar:
         for batch in batches:
             yield batch
-            progress.update(len(batch["images"]))
+            bar.update(len(batch["images"]))
 
 
 def _next_command() -> str:
@@ -141,10 +138,7 @@ def _next_command() -> str:
     return f"tfac-predict --saved_model={_SAVED_MODEL.value} PHOTO..."
 
 
-def run() -> None:
-    """Entry point of tfac-evaluate."""
-    run_program(main)
-
+run = functools.partial(run_program, main)
 
 if __name__ == "__main__":
     run()

@@ -14,6 +14,7 @@ the same output_dir has under the other:
 """
 
 import dataclasses
+import functools
 import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -59,10 +60,8 @@ _OPTION = flags.DEFINE_multi_string(
 _REPORT_ONLY = flags.DEFINE_bool("report_only", False, "run nothing, write the report anew")
 
 
-def main(argv: Sequence[str]) -> int:
+def main() -> int:
     """Runs and reports; returns 0, 1 if a run failed, or 128 plus the signal's number."""
-    if len(argv) > 1:
-        raise ConfigError(f"expected flags alone. Received: {' '.join(argv[1:])}")
     if _EXPERIMENT.value == ["list"]:
         print("\n".join(_describe_all()))
         return 0
@@ -164,10 +163,7 @@ def _describe(experiment: Experiment) -> Iterator[str]:
     yield from textwrap.wrap(text, 92, initial_indent=" " * 6, subsequent_indent=" " * 8)
 
 
-def run() -> None:
-    """Entry point."""
-    run_program(main)
-
+run = functools.partial(run_program, main)
 
 if __name__ == "__main__":
     run()

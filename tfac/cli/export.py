@@ -4,15 +4,16 @@ Example:
     tfac-export --workdir=runs/dmm_cnn --evaluation=runs/dmm_cnn/evaluation/test/metrics.json
 """
 
-import json
+import functools
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from absl import flags
 
 from tfac.cli import import_tensorflow_quietly, run_program
-from tfac.errors import ConfigError, DataError
+from tfac.errors import ConfigError
+from tfac.files import read_json
 
 if TYPE_CHECKING:
     from tfac.inference.trained_network import TrainedNetwork
@@ -61,14 +62,14 @@ _FOLD = flags.DEFINE_bool(
 flags.mark_flag_as_required("workdir")
 
 
-def main(argv: Sequence[str]) -> None:
+def main() -> None:
     """Exports and says what was written."""
-    if len(argv) > 1:
-        raise ConfigError(f"expected flags alone. Received: {' '.join(argv[1:])}")
     if _NAME.value is not None and Path(_NAME.value).name != (_NAME.value or None):
         raise ConfigError(f"--name: expected a name without folders. Received: {_NAME.value!r}")
     batch_sizes = _batch_sizes(_WARMUP_BATCH_SIZES.value)
-    evaluation = None if _EVALUATION.value is None else _read_evaluation(Path(_EVALUATION.value))
+    evaluation = None
+    if _EVALUATION.value is not None:
+        evaluation = read_json(_EVALUATION.value, "metrics.json of tfac-evaluate (--evaluation)")
     import_tensorflow_quietly()
 
     from tfac.export import ExportOptions, export_saved_model
@@ -93,18 +94,6 @@ def _batch_sizes(values: Sequence[str]) -> tuple[int, ...]:
         raise ConfigError(
             f"--warmup_batch_sizes: expected numbers, comma-separated. Received: {','.join(values)}"
         ) from error
-
-
-def _read_evaluation(path: Path) -> dict[str, Any]:
-    try:
-        report = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(
-            f"--evaluation: expected metrics.json of tfac-evaluate. Received: {path}: {error}"
-        ) from error
-    if not isinstance(report, dict):
-        raise DataError(f"--evaluation: {path}: expected a JSON object")
-    return report
 
 
 def _summary(trained: "TrainedNetwork", path: Path) -> str:
@@ -159,10 +148,7 @@ def _signatures(trained: "TrainedNetwork") -> dict[str, str]:
     return signatures
 
 
-def run() -> None:
-    """Entry point."""
-    run_program(main)
-
+run = functools.partial(run_program, main)
 
 if __name__ == "__main__":
     run()

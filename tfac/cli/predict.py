@@ -23,6 +23,7 @@ from absl import flags
 
 from tfac.cli import import_tensorflow_quietly, run_program
 from tfac.errors import ConfigError, DataError
+from tfac.progress import progress
 
 if TYPE_CHECKING:
     from tfac.inference.predictor import Predictor
@@ -100,7 +101,7 @@ def main(argv: Sequence[str]) -> int:
 
     predictor, thresholds = _open_predictor() if _SERVER.value is None else _open_client()
     # No bar where nobody watches: the standard error stream is then a file or a pipe.
-    looked_at = map(_look, tqdm(paths, unit=" photos", dynamic_ncols=True, disable=None))
+    looked_at = map(_look, progress(paths, unit=" photos", disable=None))
     num_faces, problems, drawings = 0, 0, []
     for photo, faces in predict_crops(looked_at, predictor):
         num_faces += len(faces)
@@ -258,10 +259,7 @@ def _count(number: int, thing: str) -> str:
     return f"{number} {thing}" + ("" if number == 1 else "s")
 
 
-def run() -> None:
-    """Entry point."""
-    run_program(main)
-
+run = functools.partial(run_program, main)
 
 if __name__ == "__main__":
     run()

@@ -1,5 +1,6 @@
 """tfac-prepare: writes a data set of faces as records that the other programs read."""
 
+import functools
 import os
 import time
 from collections.abc import Sequence
@@ -26,23 +27,8 @@ _EXPECTS = {
     "synthetic_faces": "nothing: it is drawn",
 }
 _READ = ("celeba", "celeb_a", "lfwa", "folder")
-# Flag to the data sets that it means something to; --synthetic_* are synthetic_faces'.
-_FLAGS = {
-    "source_dir": _READ,
-    "landmarks": _READ,
-    "on_error": _READ,
-    "lfwa_protocol": ("lfwa",),
-    "name": ("folder",),
-    "labels": ("folder",),
-    "label_values": ("folder",),
-    "key_column": ("folder",),
-    "attributes": ("folder",),
-    "attribute_groups": ("folder",),
-    "split_column": ("folder",),
-    "split_file": ("folder",),
-    "split_shares": ("folder",),
-    "group_column": ("folder",),
-}
+_ALL_BUT = "all but synthetic_faces"
+_SYNTHETIC_PREFIX = "synthetic_"
 
 flags.DEFINE_enum(
     "dataset",
@@ -53,24 +39,7 @@ flags.DEFINE_enum(
 )
 flags.DEFINE_string("data_dir", None, "Folder that data sets are written to.")
 
-flags.DEFINE_string(
-    "source_dir",
-    None,
-    "all but synthetic_faces: where the pictures and files are; see --dataset=list.",
-)
-flags.DEFINE_enum(
-    "landmarks",
-    "dlib_72",
-    ("dlib_72", "dlib_68", "celeba_5", "none"),
-    "all but synthetic_faces: landmarks of each face: found by dlib in 72 or 68 points, the "
-    "5 points that CelebA brings, or none.",
-)
-flags.DEFINE_integer(
-    "workers",
-    None,
-    "Worker processes, 1 or more; by default one a core.",
-    1,
-)
+flags.DEFINE_integer("workers", None, "Worker processes, 1 or more; by default one a core.", 1)
 flags.DEFINE_string(
     "beam_runner",
     None,
@@ -84,75 +53,111 @@ flags.DEFINE_multi_string(
     "An option of that runner, such as --beam_option=--direct_num_workers=2; may be given several "
     "times.",
 )
-flags.DEFINE_enum(
+
+_datasets_of_flag: dict[str, tuple[str, ...]] = {}
+
+
+def _define(
+    of: str,
+    name: str,
+    default: Any,
+    help: str,
+    *,
+    choices: Sequence[str] | None = None,
+    limits: Sequence[float] = (),
+) -> None:
+    """Defines a flag that means something to the data sets `of` alone: one, or _ALL_BUT."""
+    _datasets_of_flag[name] = _READ if of == _ALL_BUT else (of,)
+    help = f"{of}: {help}"
+    if choices:
+        flags.DEFINE_enum(name, default, choices, help)
+        return
+    define = {int: flags.DEFINE_integer, float: flags.DEFINE_float, list: flags.DEFINE_list}
+    define.get(type(default), flags.DEFINE_string)(name, default, help, *limits)
+
+
+_define(_ALL_BUT, "source_dir", None, "where the pictures and files are; see --dataset=list.")
+_define(
+    _ALL_BUT,
+    "landmarks",
+    "dlib_72",
+    "landmarks of each face: found by dlib in 72 or 68 points, the 5 points that CelebA brings, or "
+    "none.",
+    choices=("dlib_72", "dlib_68", "celeba_5", "none"),
+)
+_define(
+    _ALL_BUT,
     "on_error",
     "stop",
-    ("stop", "skip"),
-    "all but synthetic_faces: what to do about a broken picture or annotation row: stop there, or "
-    "leave it out, name it and count it.",
+    "what to do about a broken picture or annotation row: stop there, or leave it out, name it and "
+    "count it.",
+    choices=("stop", "skip"),
 )
-flags.DEFINE_enum(
+_define(
+    "lfwa",
     "lfwa_protocol",
     "mgg_net",
-    ("mgg_net", "dmm_cnn"),
-    "lfwa: whose labels and split: mgg_net has MMLab's labels, 6,263 pictures to train on and "
-    "6,970 to test on; dmm_cnn has Kumar's labels, 13,144 (6,572 twice, original and "
-    "deep-funneled) and 6,571.",
+    "whose labels and split: mgg_net has MMLab's labels, 6,263 pictures to train on and 6,970 to "
+    "test on; dmm_cnn has Kumar's labels, 13,144 (6,572 twice, original and deep-funneled) and "
+    "6,571.",
+    choices=("mgg_net", "dmm_cnn"),
 )
-flags.DEFINE_string("name", "faces", "folder: what to call the data set, in lower case.")
-flags.DEFINE_string(
+_define("folder", "name", "faces", "what to call the data set, in lower case.")
+_define(
+    "folder",
     "labels",
     None,
-    "folder: table (.csv, .tsv, .txt or .parquet) with a row a picture, whose path below "
-    "--source_dir is in one column; the other columns are attributes, blank where unknown.",
+    "table (.csv, .tsv, .txt or .parquet) with one row per picture, whose path below --source_dir "
+    "is in one column; the other columns are attributes, blank where unknown.",
 )
-flags.DEFINE_enum(
+_define(
+    "folder",
     "label_values",
     None,
-    ("0/1", "-1/1", "false/true"),
-    "folder: how the table writes no and yes; by default as its values say.",
+    "how the table writes no and yes; by default as its values say.",
+    choices=("0/1", "-1/1", "false/true"),
 )
-flags.DEFINE_string("key_column", None, "folder: the pictures' column; by default the first.")
-flags.DEFINE_list("attributes", [], "folder: columns that are attributes; by default all others.")
-flags.DEFINE_string(
+_define("folder", "key_column", None, "the pictures' column; by default the first.")
+_define("folder", "attributes", [], "columns that are attributes; by default all others.")
+_define(
+    "folder",
     "attribute_groups",
     None,
-    "folder: JSON file with part_groups (part to attributes) and subjective_attributes; by default "
+    "JSON file with part_groups (part to attributes) and subjective_attributes; by default "
     'CelebA\'s, and a part "other" for attributes that CelebA does not have.',
 )
-flags.DEFINE_string("split_column", None, "folder: column with train, validation or test.")
-flags.DEFINE_string("split_file", None, "folder: table with picture and split, in its place.")
-flags.DEFINE_list(
+_define("folder", "split_column", None, "column with train, validation or test.")
+_define("folder", "split_file", None, "table with picture and split, in its place.")
+_define(
+    "folder",
     "split_shares",
+    [],
+    "shares of train, validation and test, 0 to 1, in their place; 0.8,0.1,0.1 by default.",
+)
+_define(
+    "folder",
+    "group_column",
     None,
-    "folder: shares of train, validation and test, 0 to 1, in their place; 0.8,0.1,0.1 by default.",
+    "column whose equal values stay in one split, as a person's name.",
 )
-flags.DEFINE_string(
-    "group_column", None, "folder: column whose equal values stay in one split, as a person's name."
+_define(
+    "synthetic_faces", "synthetic_image_size", 128, "side of a picture, pixels.", limits=(32, 1024)
 )
-
-_SYNTHETIC_PREFIX = "synthetic_"
-flags.DEFINE_integer(
-    "synthetic_image_size", 128, "synthetic_faces: side of a picture, pixels.", 32, 1024
-)
-flags.DEFINE_integer("synthetic_train_count", 6000, "synthetic_faces: pictures to train on.", 1)
-flags.DEFINE_integer("synthetic_validation_count", 1000, "synthetic_faces: to choose by.", 1)
-flags.DEFINE_integer("synthetic_test_count", 1000, "synthetic_faces: pictures to test on.", 1)
-flags.DEFINE_integer("synthetic_seed", 0, "synthetic_faces: seed of all that is random.", 0)
-flags.DEFINE_float(
+_define("synthetic_faces", "synthetic_train_count", 6000, "pictures to train on.", limits=(1,))
+_define("synthetic_faces", "synthetic_validation_count", 1000, "to choose by.", limits=(1,))
+_define("synthetic_faces", "synthetic_test_count", 1000, "pictures to test on.", limits=(1,))
+_define("synthetic_faces", "synthetic_seed", 0, "seed of all that is random.", limits=(0,))
+_define(
+    "synthetic_faces",
     "synthetic_label_noise",
     0.0,
-    "synthetic_faces: share of the labels of subjective attributes that are turned over, at least "
-    "0 and below 0.5.",
-    0.0,
-    0.5,
+    "share of the labels of subjective attributes that are turned over, at least 0 and below 0.5.",
+    limits=(0.0, 0.5),
 )
 
 
-def main(argv: Sequence[str]) -> None:
+def main() -> None:
     """Prepares the data set that the flags name and says what was written."""
-    if len(argv) > 1:
-        raise ConfigError(f"expected flags alone. Received: {' '.join(argv[1:])}")
     if FLAGS.dataset == "list":
         for name, expects in _EXPECTS.items():
             print(f"{name}: {expects}")
@@ -175,11 +180,8 @@ def main(argv: Sequence[str]) -> None:
 
 
 def _refuse_flags_of_other_datasets() -> None:
-    for name in FLAGS:
-        datasets = _FLAGS.get(name)
-        if name.startswith(_SYNTHETIC_PREFIX):
-            datasets = ("synthetic_faces",)
-        if datasets and FLAGS.dataset not in datasets and FLAGS[name].present:
+    for name, datasets in _datasets_of_flag.items():
+        if FLAGS.dataset not in datasets and FLAGS[name].present:
             raise ConfigError(f"--{name} has no meaning for --dataset={FLAGS.dataset}")
 
 
@@ -188,8 +190,7 @@ def _prepare_source(workers) -> None:
     from tfac.data.sources import open_source
 
     started = time.monotonic()
-    options = {"lfwa": _lfwa_options, "folder": _folder_options}.get(FLAGS.dataset, dict)()
-    source = open_source(FLAGS.dataset, FLAGS.source_dir, FLAGS.data_dir, **options)
+    source = open_source(FLAGS.dataset, FLAGS.source_dir, FLAGS.data_dir, **_options())
     if FLAGS.dataset == "folder":
         print(
             f"{FLAGS.labels}: {len(source.attributes)} attributes, labels written as "
@@ -234,27 +235,20 @@ def _workers():
     return beam
 
 
-def _lfwa_options() -> dict[str, Any]:
-    return {"protocol": FLAGS.lfwa_protocol}
-
-
-def _folder_options() -> dict[str, Any]:
+def _options() -> dict[str, Any]:
+    """Returns what the source of the data set takes beside its folder."""
+    if FLAGS.dataset == "lfwa":
+        return {"protocol": FLAGS.lfwa_protocol}
+    if FLAGS.dataset != "folder":
+        return {}
+    own = [name for name, datasets in _datasets_of_flag.items() if datasets == ("folder",)]
+    options = {name: FLAGS[name].value for name in own}
     try:
-        shares = FLAGS.split_shares and [float(share) for share in FLAGS.split_shares]
+        shares = [float(share) for share in options.pop("split_shares")] or None
     except ValueError as error:
         raise ConfigError(f"--split_shares: expected numbers. {error}") from error
-    return {
-        "labels": FLAGS.labels,
-        "name": FLAGS.name,
-        "key_column": FLAGS.key_column,
-        "split_column": FLAGS.split_column,
-        "split_file": FLAGS.split_file,
-        "split_shares": shares,
-        "group_column": FLAGS.group_column,
-        "attributes": FLAGS.attributes,
-        "groups_file": FLAGS.attribute_groups,
-        "label_values": FLAGS.label_values,
-    }
+    groups = options.pop("attribute_groups")
+    return {**options, "split_shares": shares, "groups_file": groups}
 
 
 def _prepare_synthetic_faces(workers) -> None:
@@ -262,14 +256,9 @@ def _prepare_synthetic_faces(workers) -> None:
     from tfac.data.synthetic.faces import SyntheticFacesConfig, prepare_synthetic_faces
 
     started = time.monotonic()
-    config = SyntheticFacesConfig(
-        image_size=FLAGS.synthetic_image_size,
-        train_count=FLAGS.synthetic_train_count,
-        validation_count=FLAGS.synthetic_validation_count,
-        test_count=FLAGS.synthetic_test_count,
-        seed=FLAGS.synthetic_seed,
-        label_noise=FLAGS.synthetic_label_noise,
-    )
+    own = [name for name in _datasets_of_flag if name.startswith(_SYNTHETIC_PREFIX)]
+    options = {name.removeprefix(_SYNTHETIC_PREFIX): FLAGS[name].value for name in own}
+    config = SyntheticFacesConfig(**options)
     path, already_there = prepare_synthetic_faces(config, FLAGS.data_dir, workers)
     _print_result(path, read_info(path).splits, already_there, started)
     _print_next_command(FLAGS.dataset)
@@ -288,10 +277,7 @@ def _print_next_command(name: str) -> None:
     print(f"next: tfac-train --data_dir={FLAGS.data_dir} --workdir=runs/{name}")
 
 
-def run() -> None:
-    """Runs the program."""
-    run_program(main)
-
+run = functools.partial(run_program, main)
 
 if __name__ == "__main__":
     run()

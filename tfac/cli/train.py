@@ -4,21 +4,23 @@ Examples:
     tfac-train --data_dir=data/celeba --workdir=runs/celeba
     tfac-train --data_dir=data/mine --workdir=runs/mine --freeze
     tfac-train --model=dmm_cnn --protocol=from_scratch --data_dir=data/celeba --workdir=runs/dmm_cnn
+
+Defaults are those of two_crop_net under --protocol=pretrained; another experiment, model or
+protocol brings its own.
 """
 
 import dataclasses
+import functools
 import sys
-from collections.abc import Sequence
 
 from absl import flags
 
-from tfac.cli import import_tensorflow_quietly, run_program
-from tfac.errors import ConfigError
+from tfac.cli import define_flag, import_tensorflow_quietly, run_program
 from tfac.experiments.protocols import PROTOCOLS
 from tfac.experiments.registry import get_config, require_data
 from tfac.experiments.variants import EXPERIMENTS
 from tfac.networks import networks_with
-from tfac.training.config import TrainConfig, describe_range, field_type
+from tfac.training.config import TrainConfig, describe_range
 
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "prepared data set, as tfac-prepare wrote it")
 _WORKDIR = flags.DEFINE_string(
@@ -40,20 +42,26 @@ _PROTOCOL = flags.DEFINE_enum(
 )
 
 
-def _define_option(field: dataclasses.Field) -> flags.FlagHolder:
-    """Defines the flag of one field of `TrainConfig`; not given, it is None."""
-    kind, _ = field_type(field)
+_DEFAULT_EXPERIMENT = "two_crop_net"
+
+
+def _describe(field: dataclasses.Field) -> str:
+    """Returns what the flag of a field of `TrainConfig` is; not given, it is None."""
+    default = getattr(_DEFAULTS, field.name)
+    if isinstance(default, tuple):
+        default = "x".join(map(str, default))
     alone = ", ".join(networks_with(field.name))
     limits = [describe_range(field), alone and f"{alone} alone"]
     limits = "; ".join(part for part in limits if part)
     text = field.metadata["help"] + (f" ({limits})" if limits else "")
-    if field.metadata["choices"]:
-        return flags.DEFINE_enum(field.name, None, field.metadata["choices"], text)
-    define = {bool: flags.DEFINE_bool, int: flags.DEFINE_integer, float: flags.DEFINE_float}
-    return define.get(kind, flags.DEFINE_string)(field.name, None, text)
+    return f"{text} (default: {str(default).lower()})"
 
 
-_OPTIONS = {field.name: _define_option(field) for field in dataclasses.fields(TrainConfig)}
+_DEFAULTS = get_config(_DEFAULT_EXPERIMENT, _PROTOCOL.default)
+_OPTIONS = {
+    field.name: define_flag(field, None, _describe(field))
+    for field in dataclasses.fields(TrainConfig)
+}
 flags.mark_flags_as_required(["data_dir", "workdir"])
 
 
@@ -68,13 +76,11 @@ def config_from_flags() -> TrainConfig:
 
 
 def _experiment() -> str:
-    return _EXPERIMENT.value or _OPTIONS["model"].value or "two_crop_net"
+    return _EXPERIMENT.value or _OPTIONS["model"].value or _DEFAULT_EXPERIMENT
 
 
-def main(argv: Sequence[str]) -> int:
+def main() -> int:
     """Trains; returns 0, or 128 plus the signal's number after a stop that was asked for."""
-    if len(argv) > 1:
-        raise ConfigError(f"expected flags alone. Received: {' '.join(argv[1:])}")
     config = config_from_flags()
     import_tensorflow_quietly()
 
@@ -108,10 +114,7 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def run() -> None:
-    """Entry point."""
-    run_program(main)
-
+run = functools.partial(run_program, main)
 
 if __name__ == "__main__":
     run()

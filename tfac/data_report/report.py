@@ -1,5 +1,6 @@
 """The report: what a data set holds, and its problems by kind."""
 
+import functools
 import itertools
 import math
 from collections.abc import Mapping, Sequence
@@ -12,7 +13,7 @@ from tfac.data.records.info import RecordsInfo
 from tfac.data_report.duplicates import exact_duplicates, near_duplicates
 from tfac.data_report.schema import find_anomalies
 from tfac.data_report.statistics import SplitStatistics
-from tfac.data_report.summary import frequency_difference, phi
+from tfac.data_report.summary import SplitSummary, frequency_difference
 
 _LEAST_CONTRAST = 2.0  # standard deviation of the brightness, of 255
 _LEAST_DEVIATIONS = 3.0  # of a difference between frequencies that is not chance
@@ -52,10 +53,12 @@ def create_report(
     tiny = np.flatnonzero(sizes.min(axis=1) < min_side)
     duplicates = _describe_duplicates(info.attributes, checksums, names, labels, mask)
     near = _describe_near_duplicates(statistics, checksums, names, set(blank.tolist()))
-    attributes = _attributes(info.attributes, statistics)
+    summaries = {split: part.summary for split, part in statistics.items()}
+    whole = functools.reduce(SplitSummary.__add__, summaries.values())
+    attributes = _attributes(info.attributes, summaries)
     drift = [name for name, about in attributes.items() if about["drift"]["points"] > max_drift]
     drift = [name for name in drift if attributes[name]["drift"]["deviations"] > _LEAST_DEVIATIONS]
-    anomalies = find_anomalies(schema, info, statistics) if schema else []
+    anomalies = find_anomalies(schema, info, summaries) if schema else []
     anomalies = [anomaly.message for anomaly in anomalies]
     return {
         "data_set": {
@@ -66,8 +69,8 @@ def create_report(
         },
         "splits": {name: _split(part) for name, part in statistics.items()},
         "attributes": attributes,
-        "correlations": _rounded(_correlations(labels, mask)),
-        "mean_landmarks": _rounded(_mean_landmarks(statistics)),
+        "correlations": _rounded(whole.correlations),
+        "mean_landmarks": _rounded(whole.mean_landmarks),
         "duplicates": duplicates[:_MOST_EXAMPLES],
         "near_duplicates": near[:_MOST_EXAMPLES],
         "blank": [_name(*names[i]) for i in blank[:_MOST_EXAMPLES]],
@@ -90,13 +93,14 @@ def create_report(
 
 def _split(part: SplitStatistics) -> dict[str, Any]:
     heights, widths = part.sizes.T
+    summary, num_pictures = part.summary, part.summary.num_pictures
     return {
-        "pictures": len(part.keys),
-        "bytes": part.num_bytes,
+        "pictures": num_pictures,
+        "bytes": summary.num_bytes,
         "height": _spread(heights),
         "width": _spread(widths),
         "unannotated": 100 * float(1 - part.label_mask.mean()),
-        "with_landmarks": 100 * float(part.landmarks_valid.mean()),
+        "with_landmarks": 100 * summary.with_landmarks / num_pictures,
     }
 
 
@@ -109,14 +113,14 @@ def _spread(values: np.ndarray) -> dict[str, float]:
 
 
 def _attributes(
-    names: Sequence[str], statistics: Mapping[str, SplitStatistics]
+    names: Sequence[str], summaries: Mapping[str, SplitSummary]
 ) -> dict[str, dict[str, Any]]:
     """By attribute and split the frequency and the annotated share; the largest drift."""
     about = {}
     for a, name in enumerate(names):
         counts = {
-            split: (int(part.labels[:, a].sum()), int(part.label_mask[:, a].sum()))
-            for split, part in statistics.items()
+            split: (int(part.shown_counts[a]), int(part.annotated_counts[a]))
+            for split, part in summaries.items()
         }
         about[name] = {
             "frequency": {
@@ -124,7 +128,7 @@ def _attributes(
                 for split, (shown, annotated) in counts.items()
             },
             "annotated": {
-                split: 100 * annotated / len(statistics[split].keys)
+                split: 100 * annotated / summaries[split].num_pictures
                 for split, (_, annotated) in counts.items()
             },
             "drift": _drift(counts),
@@ -140,22 +144,6 @@ def _drift(counts: Mapping[str, tuple[int, int]]) -> dict[str, Any]:
         if points > drift["points"]:
             drift = {"splits": [first, second], "points": points, "deviations": deviations}
     return drift
-
-
-def _correlations(labels: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Phi of each two attributes [A, A] over the pictures that have both; NaN where it has none."""
-    present, shown = mask.astype(np.float64), (labels * mask).astype(np.float64)
-    both, count = shown.T @ shown, present.T @ present
-    first = shown.T @ present  # shown by the first where both are annotated
-    return phi(both, count, first)
-
-
-def _mean_landmarks(statistics: Mapping[str, SplitStatistics]) -> np.ndarray:
-    counts = np.array([part.landmarks_valid.sum() for part in statistics.values()])
-    means = np.stack([part.mean_landmarks for part in statistics.values()])
-    if not counts.any():
-        return means[0]
-    return np.average(means[counts > 0], axis=0, weights=counts[counts > 0])
 
 
 def _describe_duplicates(

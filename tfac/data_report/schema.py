@@ -14,6 +14,7 @@ import numpy as np
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 
+from tfac.data_report.summary import SplitSummary
 from tfac.errors import DataError
 from tfac.files import whole_file
 from tfac.landmarks import LandmarkScheme
@@ -28,14 +29,6 @@ class Described(Protocol):
 
     attributes: tuple[str, ...]
     landmark_scheme: LandmarkScheme
-
-
-class Counted(Protocol):
-    """A split: `SplitStatistics` or `SplitSummary`."""
-
-    num_pictures: int
-    annotated_counts: np.ndarray  # [A]
-    size_range: tuple[tuple[int, int], tuple[int, int]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,16 +46,16 @@ class SchemaAnomaly:
     message: str
 
 
-def create_schema(info: Described, statistics: Mapping[str, Counted]) -> schema_pb2.Schema:
+def create_schema(info: Described, splits: Mapping[str, SplitSummary]) -> schema_pb2.Schema:
     """Returns the schema that the data set fits."""
     schema = schema_pb2.Schema()
-    annotated = _annotated_shares(statistics)
+    annotated = _annotated_shares(splits)
     for name, share in zip(info.attributes, annotated, strict=True):
         feature = schema.feature.add(name=_LABEL + name, type=schema_pb2.INT)
         feature.int_domain.min, feature.int_domain.max = 0, 1
         feature.int_domain.is_categorical = True
         feature.presence.min_fraction = _SLACK * share
-    for side, (lowest, highest) in zip(_SIDES, _size_ranges(statistics), strict=True):
+    for side, (lowest, highest) in zip(_SIDES, _size_ranges(splits), strict=True):
         feature = schema.feature.add(name=side, type=schema_pb2.INT)
         feature.int_domain.min, feature.int_domain.max = lowest, highest
         feature.presence.min_fraction = 1
@@ -76,25 +69,25 @@ def create_schema(info: Described, statistics: Mapping[str, Counted]) -> schema_
 
 
 def find_anomalies(
-    schema: schema_pb2.Schema, info: Described, statistics: Mapping[str, Counted]
+    schema: schema_pb2.Schema, info: Described, splits: Mapping[str, SplitSummary]
 ) -> list[SchemaAnomaly]:
     """Returns what of the data set is not as the schema says."""
     features = {feature.name: feature for feature in schema.feature}
     return [
-        *_attribute_anomalies(features, info, statistics),
-        *_size_anomalies(features, statistics),
+        *_attribute_anomalies(features, info, splits),
+        *_size_anomalies(features, splits),
         *_landmark_anomalies(features, info),
     ]
 
 
-def _attribute_anomalies(features, info, statistics) -> list[SchemaAnomaly]:
+def _attribute_anomalies(features, info, splits) -> list[SchemaAnomaly]:
     anomalies = []
     expected = [name.removeprefix(_LABEL) for name in features if name.startswith(_LABEL)]
     for name in expected:
         if name not in info.attributes:
             message = f"attribute {name}: expected, but it is missing"
             anomalies.append(SchemaAnomaly(_LABEL + name, "SCHEMA_MISSING_COLUMN", message))
-    for name, share in zip(info.attributes, _annotated_shares(statistics), strict=True):
+    for name, share in zip(info.attributes, _annotated_shares(splits), strict=True):
         if name not in expected:
             message = f"attribute {name}: not expected, but it is there"
             anomalies.append(SchemaAnomaly(_LABEL + name, "SCHEMA_NEW_COLUMN", message))
@@ -109,9 +102,9 @@ def _attribute_anomalies(features, info, statistics) -> list[SchemaAnomaly]:
     return anomalies
 
 
-def _size_anomalies(features, statistics) -> list[SchemaAnomaly]:
+def _size_anomalies(features, splits) -> list[SchemaAnomaly]:
     anomalies = []
-    for side, (lowest, highest) in zip(_SIDES, _size_ranges(statistics), strict=True):
+    for side, (lowest, highest) in zip(_SIDES, _size_ranges(splits), strict=True):
         domain = features[side].int_domain if side in features else None
         if domain and not domain.min <= lowest <= highest <= domain.max:
             message = (
@@ -150,11 +143,11 @@ def read_schema(path: Path) -> schema_pb2.Schema:
         raise DataError(f"{path}: expected a schema as text. {error}") from error
 
 
-def _annotated_shares(statistics: Mapping[str, Counted]) -> np.ndarray:
-    annotated = sum(split.annotated_counts for split in statistics.values())
-    return annotated / sum(split.num_pictures for split in statistics.values())  # [A]
+def _annotated_shares(splits: Mapping[str, SplitSummary]) -> np.ndarray:
+    annotated = sum(split.annotated_counts for split in splits.values())
+    return annotated / sum(split.num_pictures for split in splits.values())  # [A]
 
 
-def _size_ranges(statistics: Mapping[str, Counted]) -> list[tuple[int, int]]:
-    ranges = np.array([split.size_range for split in statistics.values()])  # [S, 2, 2]
+def _size_ranges(splits: Mapping[str, SplitSummary]) -> list[tuple[int, int]]:
+    ranges = np.array([split.size_range for split in splits.values()])  # [S, 2, 2]
     return [(int(side[:, 0].min()), int(side[:, 1].max())) for side in ranges.swapaxes(0, 1)]

@@ -10,6 +10,7 @@ from tfac.data.records.pipeline import dataset_options, read_batches
 from tfac.data_report.summary import SplitSummary
 from tfac.photos.preprocessing import decode_picture
 
+HASH_SIDE = 16  # a hash has this squared bits
 _BATCH = 64
 
 
@@ -19,8 +20,12 @@ def summarize(info: RecordsInfo, split: str, shard: Path) -> SplitSummary:
     Raises:
         DataError: a record or picture is broken.
     """
-    records = tf.data.TFRecordDataset(str(shard))
-    pictures = records.map(lambda record: _look_at(info.parse(record)), tf.data.AUTOTUNE)
+
+    def look(record: tf.Tensor) -> dict[str, tf.Tensor]:
+        looked = look_at(info.parse(record))
+        return {name: looked[name] for name in looked.keys() - {"image", "key", "cells"}}
+
+    pictures = tf.data.TFRecordDataset(str(shard)).map(look, tf.data.AUTOTUNE)
     batches = pictures.batch(_BATCH).prefetch(1).with_options(dataset_options())
     summaries = (
         SplitSummary.of({name: value.numpy() for name, value in batch.items()})
@@ -29,23 +34,26 @@ def summarize(info: RecordsInfo, split: str, shard: Path) -> SplitSummary:
     return functools.reduce(SplitSummary.__add__, summaries)
 
 
-def _look_at(features: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-    brightness, contrast = _brightness_and_contrast(features["image"])
+def look_at(features: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    """Returns a parsed record with what `SplitSummary.of` sums up.
+
+    There is also "cells", the brightness float32 [16, 17] of as many parts of the picture.
+    """
+    brightness, contrast, cells = _measure(features["image"])
     return {
-        "labels": features["labels"],
-        "label_mask": features["label_mask"],
-        "landmarks": features["landmarks"],
-        "landmarks_valid": features["landmarks_valid"],
+        **features,
         "bytes": tf.strings.length(features["image"]),
         "image/height": features["size"][0],
         "image/width": features["size"][1],
         "image/brightness": brightness,
         "image/contrast": contrast,
+        "cells": cells,
     }
 
 
 # Traced once, not for each file.
 @tf.function(input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
-def _brightness_and_contrast(encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+def _measure(encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     grey = tf.image.rgb_to_grayscale(tf.cast(decode_picture(encoded), tf.float32))
-    return tf.reduce_mean(grey), tf.math.reduce_std(grey)
+    cells = tf.image.resize(grey, (HASH_SIDE, HASH_SIDE + 1), method="area")[..., 0]
+    return tf.reduce_mean(grey), tf.math.reduce_std(grey), cells

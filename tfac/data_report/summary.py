@@ -4,7 +4,6 @@ Batches are summed up, and sums of batches, shards and splits are merged by addi
 """
 
 import dataclasses
-import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tfac.errors import DataError
-from tfac.files import whole_file
+from tfac.files import read_json, write_json
 from tfac.landmarks import LandmarkScheme, get_landmark_scheme
 
 # Feature to the edges of its histogram; what is beyond the last is counted with the last.
@@ -146,6 +145,12 @@ class SplitSummary:
         return tuple((int(side.lowest), int(side.highest)) for side in (height, width))
 
     @property
+    def mean_landmarks(self) -> np.ndarray:
+        """float64 [K, 2], of the pictures that have landmarks; NaN if none has."""
+        with np.errstate(invalid="ignore"):
+            return self.landmark_totals / np.float64(self.with_landmarks)
+
+    @property
     def correlations(self) -> np.ndarray:
         """float64 [A, A], phi of each two attributes; NaN where it has none."""
         return phi(self.both_shown, self.annotated, self.shown)
@@ -198,8 +203,7 @@ def write_summary(summary: DataSetSummary, path: Path) -> None:
         "landmark_scheme": summary.landmark_scheme.name,
         "splits": {name: split.to_dict() for name, split in summary.splits.items()},
     }
-    with whole_file(path) as aside:
-        aside.write_text(json.dumps(content, allow_nan=False) + "\n", encoding="utf-8")
+    write_json(path, content, indent=None)
 
 
 def read_summary(path: Path) -> DataSetSummary:
@@ -208,8 +212,8 @@ def read_summary(path: Path) -> DataSetSummary:
     Raises:
         DataError: the file cannot be read, or is none.
     """
+    content = read_json(path, "statistics of a data set")
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
         return DataSetSummary(
             name=content["name"],
             fingerprint=content["fingerprint"],
@@ -219,7 +223,7 @@ def read_summary(path: Path) -> DataSetSummary:
                 name: SplitSummary.from_dict(split) for name, split in content["splits"].items()
             },
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{path}: expected statistics of a data set. {error!r}") from error
 
 

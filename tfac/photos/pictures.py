@@ -42,7 +42,6 @@ def open_picture(
     *,
     formats: Collection[str] = PHOTO_FORMATS,
     upright: bool = True,
-    max_pixels: int = MAX_PIXELS,
 ) -> np.ndarray:
     """Decodes one picture of any mode; transparency is dropped, of an animation the first frame.
 
@@ -52,21 +51,24 @@ def open_picture(
         formats: Pillow's names of the formats accepted.
         upright: turn the picture as its EXIF orientation says. False leaves it as stored, which is
             what TensorFlow decodes.
-        max_pixels: most pixels (height times width) that will be decoded.
 
     Returns:
         uint8 [H, W, 3], RGB.
 
     Raises:
         DataError: the file cannot be read, is no picture of these formats, is truncated or
-            otherwise broken, or has more than `max_pixels` pixels.
+            otherwise broken, or has more than `MAX_PIXELS` pixels.
     """
     what = what or ("a picture" if isinstance(source, bytes) else os.fspath(source))
     try:
         with Image.open(
             io.BytesIO(source) if isinstance(source, bytes) else source, formats=list(formats)
         ) as picture:
-            _check_size(picture, what, max_pixels)
+            width, height = picture.size
+            if width * height > MAX_PIXELS:
+                raise DataError(
+                    f"{what}: expected at most {MAX_PIXELS} pixels. Received: {width}x{height}"
+                )
             picture.load()
             if upright:
                 picture = ImageOps.exif_transpose(picture)
@@ -76,15 +78,9 @@ def open_picture(
     except Image.UnidentifiedImageError as error:
         raise DataError(f"{what}: expected a picture ({', '.join(formats)}), found none") from error
     except Image.DecompressionBombError as error:
-        raise DataError(f"{what}: expected at most {max_pixels} pixels: {error}") from error
+        raise DataError(f"{what}: expected at most {MAX_PIXELS} pixels: {error}") from error
     except _DECODING_ERRORS as error:
         raise DataError(f"{what}: the picture cannot be decoded: {error}") from error
-
-
-def _check_size(picture: Image.Image, what: str, max_pixels: int) -> None:
-    width, height = picture.size
-    if width * height > max_pixels:
-        raise DataError(f"{what}: expected at most {max_pixels} pixels. Received: {width}x{height}")
 
 
 def _to_rgb(picture: Image.Image) -> Image.Image:

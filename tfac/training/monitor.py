@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 
 import keras
 import numpy as np
-import tqdm
 
 from tfac.errors import TrainingError
 from tfac.evaluation.attention_pictures import draw_attention
 from tfac.evaluation.attribute_metrics import attribute_metrics, mean_over_attributes
+from tfac.progress import progress
 from tfac.training.checkpoints import TrainingState
 from tfac.training.sample_pictures import draw_samples, figure_pixels
 from tfac.training.schedules import current_learning_rate
@@ -63,11 +63,10 @@ class Monitor:
         """Shows the progress bar and runs the callbacks' begin and end around the block."""
         self._first_step = self._last_step = first_step = int(self._state.step.numpy())
         self._state.model.stop_training = False
-        self._bar = tqdm.tqdm(
+        self._bar = progress(
             total=self._plan.total_steps,
             initial=first_step,
             unit="step",
-            dynamic_ncols=True,
             disable=not self._show_progress,
         )
         self._callbacks.on_train_begin()

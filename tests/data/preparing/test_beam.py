@@ -2,17 +2,14 @@
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from tests.data.celeba_files import NAMES, encoded_picture, write_celeba
-from tfac.attributes import ATTRIBUTES
+from tests.data.preparing.test_preparation import records
 from tfac.data.preparing.beam import BeamWorkers
 from tfac.data.preparing.preparation import prepare
 from tfac.data.preparing.workers import Processes
-from tfac.data.records.features import record_features
 from tfac.data.sources.celeba import CelebASource
 from tfac.errors import ConfigError, DataError
-from tfac.landmarks import DLIB_72
 
 pytest.importorskip("apache_beam", reason="Apache Beam (tfac[beam]) is not installed")
 
@@ -20,17 +17,6 @@ PROCESSES = BeamWorkers(
     "DirectRunner", ("--direct_num_workers=2", "--direct_running_mode=multi_processing")
 )
 HERE = BeamWorkers("DirectRunner", ("--direct_running_mode=in_memory",))
-
-
-def records(prepared) -> dict[str, dict]:
-    """Every record by its key."""
-    features = record_features(ATTRIBUTES, DLIB_72, with_landmarks_source=True)
-    found = {}
-    for path in prepared.path.glob("*.tfrecord*"):
-        for serialised in tf.data.TFRecordDataset(str(path)):
-            record = {k: v.numpy() for k, v in features.deserialize_example(serialised).items()}
-            found[record["key"].decode()] = record
-    return found
 
 
 @pytest.fixture(scope="module")

@@ -1,9 +1,3 @@
-import os
-import signal
-import subprocess
-import sys
-import time
-
 import numpy as np
 import pytest
 
@@ -90,51 +84,6 @@ def test_damaged_chunk_is_computed_again(job, damage):
     assert job.load(1) is None
     chunks = dict(annotate(job, Processes(1)))
     assert chunks[1].status[0] == BROKEN and job.load(1) is not None
-
-
-KILLED_PROGRAM = """
-import sys
-from pathlib import Path
-from tfac.data.sources.celeba import ALIGNMENT
-from tfac.data.preparing.landmark_annotation import AnnotationJob, annotate
-from tfac.photos.pictures import PictureFiles
-from tfac.data.preparing.workers import Processes
-
-if __name__ == "__main__":
-    files = PictureFiles(sys.argv[1])
-    job = AnnotationJob(files, sorted(files.names), Path(sys.argv[2]), find_landmarks=False)
-    for index, chunk in annotate(job, Processes(2)):
-        print("done", flush=True)
-        sys.stdin.read()
-"""
-
-
-def test_kill_loses_no_finished_chunk_and_leaves_no_worker_behind(job, tmp_path):
-    program = tmp_path / "program.py"
-    program.write_text(KILLED_PROGRAM)
-    process = subprocess.Popen(
-        [sys.executable, program, job.pictures.path, job.folder],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout.readline() == "done\n"
-    children = subprocess.run(
-        ["ps", "-o", "pid=", "--ppid", str(process.pid)], capture_output=True, text=True
-    ).stdout.split()
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    for _ in range(100):
-        if not any(os.path.exists(f"/proc/{child}") for child in children):
-            break
-        time.sleep(0.1)
-    else:
-        pytest.fail(f"processes {children} live on after their parent")
-    before = modified(job)
-    assert before
-    assert sorted(index for index, _ in annotate(job, Processes(1))) == [0, 1, 2]
-    assert before.items() <= modified(job).items()
 
 
 def test_folder_that_cannot_be_written_is_an_error(job, tmp_path):

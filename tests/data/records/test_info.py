@@ -85,8 +85,8 @@ def test_fingerprint_follows_the_contents_and_not_the_place(tiny_records, copy):
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("metadata.json", "{", "metadata.json: expected JSON"),
-        ("metadata.json", "[]", "metadata.json: expected `attributes`"),
+        ("metadata.json", "{", "metadata.json: expected the data set.s metadata as JSON"),
+        ("metadata.json", "[]", "metadata.json: expected the data set.s metadata as JSON"),
         ("metadata.json", '{"attributes": ["a", "a"]}', "metadata.json: expected `attributes`"),
         ("metadata.json", '{"attributes": ["a"]}', "metadata.json: unknown landmark scheme"),
         ("dataset_info.json", "{", "dataset_info.json: expected a TFDS description"),

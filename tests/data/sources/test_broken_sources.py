@@ -1,4 +1,4 @@
-"""Broken input of every kind, met by every loader."""
+"""Broken input of every kind."""
 
 import io
 import struct
@@ -12,14 +12,11 @@ import pytest
 from PIL import Image
 
 from tests.data.celeba_files import encoded_picture, write_celeba
-from tests.data.sources.test_lfwa import PICTURES as LFW_PICTURES
-from tests.data.sources.test_lfwa import write_mmlab, write_pictures
 from tfac.data.preparing.preparation import prepare
 from tfac.data.preparing.workers import Processes
 from tfac.data.records.info import find_damage, read_info
 from tfac.data.sources.celeba import CelebASource
 from tfac.data.sources.folder import FolderSource
-from tfac.data.sources.lfwa import LFWASource
 from tfac.data.sources.problems import Problems
 from tfac.errors import DataError
 from tfac.photos.pictures import PictureFiles
@@ -75,18 +72,6 @@ PICTURES = {
 }
 
 
-def celeba(folder, contents):
-    source = write_celeba(folder, archive=False)
-    (folder / "img_align_celeba" / "000003.jpg").write_bytes(contents)
-    return CelebASource(source)
-
-
-def lfwa(folder, contents):
-    write_mmlab(write_pictures(folder, "lfw"))
-    (folder / "lfw" / LFW_PICTURES[1]).write_bytes(contents)
-    return LFWASource(folder)
-
-
 def test_a_broken_picture_whose_name_has_braces_is_named(tmp_path):
     source = own_folder(tmp_path / "source", encoded_picture(0))
     table = tmp_path / "source" / "labels.csv"
@@ -108,21 +93,10 @@ def own_folder(folder, contents):
     return FolderSource(folder / "pictures", folder / "labels.csv", split_column="split")
 
 
-LOADERS = {"celeba": celeba, "lfwa": lfwa, "folder": own_folder}
-
-
 @pytest.mark.parametrize("kind", PICTURES)
-@pytest.mark.parametrize(
-    "loader",
-    [
-        "folder",
-        pytest.param("celeba", marks=pytest.mark.slow),
-        pytest.param("lfwa", marks=pytest.mark.slow),
-    ],
-)
-def test_picture_is_used_refused_or_counted(tmp_path, loader, kind):
+def test_picture_is_used_refused_or_counted(tmp_path, kind):
     contents, message = PICTURES[kind]
-    source = LOADERS[loader](tmp_path / "source", contents)
+    source = own_folder(tmp_path / "source", contents)
     options = {"landmarks": "none", "workers": Processes(1)}
     if message:
         with pytest.raises(DataError, match=rf"\.jpg: .*{message}.*line"):
@@ -218,41 +192,3 @@ def test_full_disk_is_an_error_and_leaves_nothing_that_looks_whole(tmp_path):
         prepare(source, tmp_path / "data", workers=Processes(1), landmarks="none").splits["train"]
         == 3
     )
-
-
-FULL_TMPFS = """
-import subprocess, sys
-from tests.data.sources.test_broken_sources import own_folder
-from tests.data.celeba_files import encoded_picture
-from pathlib import Path
-from tfac.data.preparing.preparation import prepare
-from tfac.data.preparing.workers import Processes
-from tfac.errors import DataError
-folder = Path(sys.argv[1])
-source = own_folder(folder / "source", encoded_picture(9, 300, 300))
-data = folder / "data"
-data.mkdir()
-subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", data], check=True)
-try:
-    prepare(source, data, landmarks="none", workers=Processes(1))
-except DataError as error:
-    print(f"DataError: {error}")
-assert not (data / "faces/1.0.0").exists()
-subprocess.run(["mount", "-o", "remount,size=16m", data], check=True)
-print(prepare(source, data, landmarks="none", workers=Processes(1)).splits["train"], "after")
-"""
-OWN_MOUNTS = ["unshare", "--map-root-user", "--mount"]
-
-
-@pytest.mark.slow
-def test_small_tmpfs_that_fills_up_is_an_error_and_with_more_room_the_work_goes_on(tmp_path):
-    mount = ["sh", "-c", "mount -t tmpfs tmpfs /tmp"]
-    try:
-        subprocess.run([*OWN_MOUNTS, *mount], check=True, capture_output=True)
-    except (OSError, subprocess.CalledProcessError) as error:
-        pytest.skip(f"this machine lets no test mount a file system of its own: {error}")
-    command = [*OWN_MOUNTS, sys.executable, "-c", FULL_TMPFS, str(tmp_path)]
-    finished = subprocess.run(command, capture_output=True, text=True)
-    assert finished.returncode == 0, finished.stderr
-    assert "DataError: " in finished.stdout and "No space left" in finished.stdout
-    assert "3 after" in finished.stdout

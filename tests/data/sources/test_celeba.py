@@ -232,5 +232,5 @@ def test_broken_landmark_row_leaves_the_picture_without_landmarks(tmp_path):
 def test_nothing_left_is_an_error(tmp_path):
     write_celeba(tmp_path)
     (tmp_path / SPLIT_FILE).write_text("")
-    with pytest.raises(DataError, match="expected at least one picture with labels"):
+    with pytest.raises(DataError, match="expected pictures with labels, found none"):
         CelebASource(tmp_path).read_splits(Problems("skip"))

@@ -83,8 +83,8 @@ def server(user, model):
 
 @pytest.fixture
 def quick_retries(monkeypatch):
-    for module in ("client_requests", "client_grpc"):
-        monkeypatch.setattr(f"tfac.serving.{module}.FIRST_PAUSE", 0.02)
+    for module in ("requests", "grpc_transport"):
+        monkeypatch.setattr(f"tfac.serving.client.{module}.FIRST_PAUSE", 0.02)
 
 
 def grey(value: int, size=(6, 4)) -> np.ndarray:
@@ -259,8 +259,8 @@ def test_failure_of_the_server_quotes_it(user, server, model):
 
 
 def test_answer_beyond_the_limit_is_not_taken(user, model, monkeypatch):
-    for module in ("client_grpc", "client_rest"):
-        monkeypatch.setattr(f"tfac.serving.{module}.MAX_ANSWER_BYTES", 1000)
+    for module in ("grpc_transport", "rest_transport"):
+        monkeypatch.setattr(f"tfac.serving.client.{module}.MAX_ANSWER_BYTES", 1000)
     with user.serve(model) as server, pytest.raises(TooLargeError, match="larger than max|1000"):
         user.predict(server, [grey(value) for value in range(50)], batch_size=50)
 

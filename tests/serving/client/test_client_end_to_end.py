@@ -5,7 +5,7 @@ import shutil
 import numpy as np
 import pytest
 
-from tests.serving.served import serve_program
+from tests.serving.server.serve_program import serve_program
 from tfac.errors import DataError, TooLargeError, UnknownModelError
 from tfac.inference.prediction import Prediction
 from tfac.inference.predictor import Predictor
@@ -40,8 +40,8 @@ def attentive_export(tiny_trained, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def addresses(tiny_export, attentive_export):
-    with serve_program(tiny_export.parent, attentive_export.parent) as addresses:
-        yield addresses
+    with serve_program(tiny_export.parent, attentive_export.parent) as program:
+        yield program.addresses
 
 
 @pytest.fixture(params=["grpc", "rest"])
@@ -128,20 +128,11 @@ def test_refusals_of_the_server_say_what_to_do(server, pictures):
             client(pictures[:33])
 
 
-def test_request_beyond_the_servers_limit_is_too_large(tiny_export):
-    noise = np.random.default_rng(0).integers(0, 256, (900, 900, 3), np.uint8)
-    with serve_program(tiny_export.parent, max_request_bytes=10**6) as addresses:
-        for server in addresses.values():
-            with Client(server, model="tiny") as client:
-                with pytest.raises(TooLargeError, match="Send fewer pictures a request"):
-                    client([noise])
-
-
 def test_versions_roll_forward_under_a_client(tiny_export, attentive_export, pictures, tmp_path):
     base = tmp_path / "rolling"
     shutil.copytree(tiny_export, base / "1")
-    with serve_program(base) as addresses:
-        clients = [Client(server, model="rolling") for server in addresses.values()]
+    with serve_program(base) as program:
+        clients = [Client(server, model="rolling") for server in program.addresses.values()]
         for client in clients:
             assert len(client(pictures[:1])[0].scores) == 40
         shutil.copytree(attentive_export, tmp_path / "2")

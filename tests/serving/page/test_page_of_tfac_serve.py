@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import requests
 
-from tests.serving.served import serve_program
+from tests.serving.server.serve_program import serve_program
 from tfac.attributes import ATTRIBUTES, PART_GROUPS
 from tfac.inference.photo_prediction import crop_faces, faces_as_json, predict_crops
 from tfac.inference.predictor import Predictor
@@ -31,8 +31,8 @@ def explaining_export(tiny_trained, tmp_path_factory):
 def address(tiny_export, explaining_export):
     # One row at a time is the least that a server may allow.
     folders = (tiny_export.parent, explaining_export.parent)
-    with serve_program(*folders, page="true", max_batch_size=1) as addresses:
-        yield addresses["rest"]
+    with serve_program(*folders, "--page", "--max_batch_size=1") as program:
+        yield program.url
 
 
 def ask(address, photo, *models):

@@ -217,15 +217,15 @@ def test_slow_upload_ends(monkeypatch):
         await asyncio.sleep(60)
 
     monkeypatch.setattr(routes, "_UPLOAD_SECONDS", 0.01)
-    with pytest.raises(routes._Refused) as caught:
+    with pytest.raises(Refusal) as caught:
         read(receive)
-    assert caught.value.status == 408
+    assert caught.value.http_status == 408
 
 
 def test_client_that_goes_away_is_no_error_of_the_server():
     async def receive():
         return {"type": "http.disconnect"}
 
-    with pytest.raises(routes._Refused) as caught:
+    with pytest.raises(Refusal) as caught:
         read(receive)
     assert isinstance(caught.value.__cause__, ClientDisconnect)

@@ -126,7 +126,7 @@ def running(
     **options,
 ) -> Iterator[Running]:
     """Yields a server of the model "faces", on free ports; it is stopped in the end."""
-    defaults = {"port": 0, "rest_api_port": 0, "grace_seconds": 5.0, "max_batch_size": 8}
+    defaults = {"port": 0, "rest_api_port": 0, "grace": 5.0, "max_batch_size": 8}
     server = ModelServer(ServerOptions(**(defaults | options)), load)
     server.store.configure(configs or [ModelConfig("faces", base_path)])
     server.store.poll()
@@ -194,7 +194,7 @@ def b64(data: bytes) -> dict[str, str]:
     return {"b64": base64.b64encode(data).decode()}
 
 
-def write_saved_model(folder: Path, bias: float = 0.0) -> Path:
+def write_saved_model(folder: Path) -> Path:
     """Writes a SavedModel with an export's first signatures: a picture's mean and size as scores.
 
     A row whose bytes are no picture is not valid, its scores are 0.
@@ -202,7 +202,6 @@ def write_saved_model(folder: Path, bias: float = 0.0) -> Path:
     from tfac.photos.preprocessing import read_picture
 
     module = tf.Module()
-    module.bias = tf.Variable(bias)
 
     def each(encoded):
         pictures = tf.data.Dataset.from_tensors(encoded)
@@ -212,7 +211,7 @@ def write_saved_model(folder: Path, bias: float = 0.0) -> Path:
         return good.concatenate(bad).take(1).get_single_element()
 
     def scores(images, valid):
-        mean = tf.reduce_mean(tf.cast(images, tf.float32), (1, 2, 3)) + module.bias
+        mean = tf.reduce_mean(tf.cast(images, tf.float32), (1, 2, 3))
         return {"scores": tf.where(valid[:, None], tf.stack([mean, -mean], 1), 0.0), "valid": valid}
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "image_bytes")])
@@ -230,5 +229,6 @@ def write_saved_model(folder: Path, bias: float = 0.0) -> Path:
     )
     extra = folder / "assets.extra"
     extra.mkdir()
-    (extra / "tfac.json").write_text(json.dumps({"attributes": ["brightness", "darkness"]}))
+    metadata = {"attributes": ["brightness", "darkness"], "threshold_probabilities": [0.5, 0.5]}
+    (extra / "tfac.json").write_text(json.dumps(metadata))
     return folder

@@ -30,23 +30,30 @@ class Program:
     url: str
     log: Path
 
+    @property
+    def addresses(self) -> dict[str, str]:
+        """As a client takes them."""
+        return {"grpc": self.grpc_address, "rest": self.url}
+
 
 @contextlib.contextmanager
-def serve_program(*arguments, num_models: int = 1) -> Iterator[Program]:
-    """Starts ``python -m tfac.cli.serve`` on free ports; ends it if it still runs.
+def serve_program(*arguments: str | Path) -> Iterator[Program]:
+    """Starts ``tfac-serve`` on free ports; ends it if it still runs.
 
     Args:
-        *arguments: flags.
-        num_models: lines to wait for.
+        *arguments: folders of models, and flags.
     """
     flags = ["--port=0", "--rest_api_port=0", "--file_system_poll_wait_seconds=0.2"]
-    command = [sys.executable, "-m", "tfac.cli.serve", *flags, *map(str, arguments)]
+    models = [each for each in arguments if isinstance(each, Path)]
+    flags += [f"--saved_model={path}" for path in models]
+    flags += [each for each in arguments if each not in models]
+    command = [sys.executable, "-m", "tfac.cli.serve", *flags]
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "log.txt"
         with open(log, "w") as stderr:
             process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True)
         try:
-            matches = [_LINE.match(process.stdout.readline()) for _ in range(num_models)]
+            matches = [_LINE.match(process.stdout.readline()) for _ in models or [None]]
             if not all(matches):
                 raise AssertionError(f"the server did not start: {log.read_text()}")
             lines = [(match[1], match[2]) for match in matches]

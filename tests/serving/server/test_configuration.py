@@ -8,7 +8,6 @@ from tfac.serving.server.configuration import (
     check_names,
     model_at,
     read_model_config,
-    version_number,
 )
 
 MODELS_CONFIG = """
@@ -93,14 +92,6 @@ def test_folder_of_a_model_and_of_a_version_are_told_apart(tmp_path):
     assert model_at(base / "3") == pinned
     with pytest.raises(DataError, match="none at"):
         model_at(tmp_path / "nothing")
-
-
-@pytest.mark.parametrize(
-    "name, number", [("1", 1), ("00000123", 123), (".1", None), ("v1", None), ("9" * 40, None)]
-)
-def test_version_folders_are_numbers(name, number):
-    assert version_number(name) == number
-    assert version_number("\N{ARABIC-INDIC DIGIT THREE}") is None
 
 
 def test_same_name_twice_names_the_flag():

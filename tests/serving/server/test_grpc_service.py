@@ -1,5 +1,4 @@
 import threading
-import time
 
 import grpc
 import numpy as np
@@ -12,7 +11,6 @@ from tensorflow_serving.apis import (
 )
 
 from tests.serving.server.running_server import (
-    load_fake,
     predict_request,
     running,
     write_versions,
@@ -191,54 +189,3 @@ def test_status_of_a_refused_version_has_its_error(tmp_path):
         assert [s.state for s in statuses] == [30, 50]
         assert statuses[1].status.error_code == grpc.StatusCode.UNKNOWN.value[0]
         assert "good saved_model.pb" in statuses[1].status.error_message
-
-
-def test_full_queue_answers_unavailable_to_official_clients(tmp_path):
-    with running(
-        write_versions(tmp_path / "faces", 1), max_enqueued_batches=1, max_batch_size=1
-    ) as served:
-        with served.server.store.get("faces") as loaded:
-            engine = loaded.engine
-        engine.hold.clear()
-        request = predict_request(image_bytes=[b"a"])
-        running_ = served.predictions.Predict.future(request, timeout=10)
-        assert engine.started.wait(10)
-        futures = [served.predictions.Predict.future(request, timeout=10) for _ in range(3)]
-        deadline = time.monotonic() + 10
-        while sum(future.done() for future in futures) < 2 and time.monotonic() < deadline:
-            time.sleep(0.01)
-        engine.hold.set()
-        codes = [future.code().name for future in [running_, *futures]]
-        assert sorted(codes) == ["OK", "OK", "UNAVAILABLE", "UNAVAILABLE"]
-
-
-def test_versions_switch_under_load_without_a_failed_request(tmp_path):
-    base = write_versions(tmp_path / "faces", 1)
-    loading = []
-
-    def load(folder):
-        loading.append(folder.name)
-        time.sleep(0.05)
-        return load_fake(folder)
-
-    with running(base, load) as served:
-        call = served.predictions.Predict
-        request = predict_request(image_bytes=[b"a"])
-        answers = []
-
-        def ask(count):
-            futures = [call.future(request, timeout=10) for _ in range(count)]
-            answers.extend(future.result().model_spec.version.value for future in futures)
-
-        ask(20)
-        write_versions(base, 2)
-        futures = [call.future(request, timeout=10) for _ in range(50)]
-        served.server.store.poll()
-        answers.extend(future.result().model_spec.version.value for future in futures)
-        ask(20)
-        served.server.store.poll()  # the last of version 1 is answered: it ends
-        (base / "2").rename(tmp_path / "away")
-        served.server.store.poll()
-        ask(20)
-    assert set(answers[:20]) == {1} and set(answers[-40:-20]) == {2} and set(answers[-20:]) == {1}
-    assert loading == ["1", "2", "1"]

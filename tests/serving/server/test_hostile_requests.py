@@ -38,7 +38,7 @@ def test_tiny_server_survives_hostile_requests(tmp_path):
 @pytest.mark.slow
 def test_program_survives_hostile_requests_and_does_not_grow(tiny_export):
     predict = predict_alone(tiny_export)
-    with serve_program(f"--saved_model={tiny_export.parent}") as program:
+    with serve_program(tiny_export.parent) as program:
         client = HostileClient(program.url, program.grpc_address, program.lines[0][0], predict)
         # From then on its threads and buffers are there.
         client.run(range(NUM_REQUESTS, NUM_REQUESTS + 200))

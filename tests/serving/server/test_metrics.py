@@ -15,7 +15,7 @@ def samples(metrics: Metrics) -> dict[tuple, float]:
 def test_counts_have_the_very_names_of_tensorflow_serving():
     metrics = Metrics()
     for status in ("OK", "OK", "NOT_FOUND"):
-        metrics.requests.increment("faces", status)
+        metrics.requests.labels("faces", status).inc()
     found = samples(metrics)
     name = ":tensorflow:serving:request_count"
     assert found[name, ("model_name", "faces"), ("status", "OK")] == 2
@@ -37,7 +37,7 @@ def test_latencies_have_the_buckets_of_tensorflow_serving():
 
 def test_servers_do_not_share_their_counts():
     first, second = Metrics(), Metrics()
-    first.requests.increment("faces", "OK")
+    first.requests.labels("faces", "OK").inc()
     name = ":tensorflow:serving:request_count"
     assert (name, ("model_name", "faces"), ("status", "OK")) not in samples(second)
     assert any(key[0] == "process_resident_memory_bytes" for key in samples(second))

@@ -1,7 +1,6 @@
 import gzip
 import json
 import socket
-import threading
 import time
 
 import pytest
@@ -171,31 +170,6 @@ def test_garbage_instead_of_http_is_answered_with_an_error(served):
     with raw(served, b"\x16\x03\x01\x02\x00\x01\r\n\r\n") as connection:
         assert connection.recv(100).startswith(b"HTTP/1.1 400")
     assert served.post(ROW).ok
-
-
-def test_full_queue_answers_503(tmp_path):
-    with running(
-        write_versions(tmp_path / "faces", 1), max_enqueued_batches=1, max_batch_size=1
-    ) as served:
-        with served.server.store.get("faces") as loaded:
-            engine = loaded.engine
-        engine.hold.clear()
-        statuses = []
-        threads = [
-            threading.Thread(target=lambda: statuses.append(served.post(ROW).status_code))
-            for _ in range(4)
-        ]
-        threads[0].start()
-        assert engine.started.wait(10)
-        for thread in threads[1:]:
-            thread.start()
-        deadline = time.monotonic() + 10
-        while len(statuses) < 2 and time.monotonic() < deadline:
-            time.sleep(0.01)
-        engine.hold.set()
-        for thread in threads:
-            thread.join()
-    assert sorted(statuses) == [200, 200, 503, 503]
 
 
 def test_more_requests_at_once_than_allowed_are_answered_busy(tmp_path):

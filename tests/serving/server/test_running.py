@@ -49,7 +49,7 @@ def test_stop_finishes_what_is_in_flight_and_takes_nothing_new(tmp_path):
 def test_stop_does_not_wait_longer_than_the_grace(tmp_path):
     engines = []
     start = time.monotonic()
-    with running(write_versions(tmp_path / "faces", 1), grace_seconds=0.2) as served:
+    with running(write_versions(tmp_path / "faces", 1), grace=0.2) as served:
         with served.server.store.get("faces") as loaded:
             engines.append(loaded.engine)
         engines[0].hold.clear()

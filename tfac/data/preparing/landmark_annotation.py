@@ -12,13 +12,13 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
 from tfac.data.preparing.workers import Workers
 from tfac.errors import DataError
 from tfac.files import whole_file
 from tfac.photos.face_detection import FaceDetector, Rectangle
 from tfac.photos.pictures import RECORD_FORMATS, PictureFiles, open_picture
+from tfac.progress import progress
 
 CHUNK_SIZE = 256
 
@@ -142,7 +142,7 @@ def annotate(job: AnnotationJob, workers: Workers) -> Iterator[tuple[int, Chunk]
     """
     missing: list[tuple[int, list[str]]] = []
     title = "finding landmarks" if job.find_landmarks else "checking pictures"
-    with tqdm(total=len(job.names), desc=title, unit=" pictures", dynamic_ncols=True) as bar:
+    with progress(total=len(job.names), desc=title, unit=" pictures") as bar:
         for index, names in enumerate(job.chunk_names()):
             chunk = job.load(index)
             if chunk is None:

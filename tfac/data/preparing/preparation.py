@@ -41,6 +41,7 @@ from tfac.data.records.info import read_info
 from tfac.data.sources.problems import Problems
 from tfac.data.sources.source import Source, SourceSplit
 from tfac.errors import ConfigError, DataError
+from tfac.files import read_json
 from tfac.landmarks import CELEBA_5, DLIB_68, DLIB_72, LandmarkScheme
 
 # How landmarks are had -> the scheme of the records ("none" keeps the default's shape).
@@ -313,23 +314,17 @@ def _metadata(
 
 def _check_it_is_the_same(path: Path, landmarks: str, origin: dict) -> None:
     metadata = _read_prepared(path, already_there=True).metadata
+    settings, other = metadata.get("source_settings", {}), ""
     if metadata["landmarks"] != landmarks:
-        raise ConfigError(
-            f"{path} was prepared with landmarks={metadata['landmarks']}. "
-            f"Received: landmarks={landmarks}. Remove it or choose another data_dir"
-        )
-    if metadata["source_sha256"] != origin["source_sha256"]:
-        raise ConfigError(
-            f"{path} was prepared from other annotation files than those given. Remove it or "
-            "choose another data_dir"
-        )
-    if metadata.get("source_settings", {}) != origin["source_settings"]:
-        raise ConfigError(
-            f"{path} was prepared with {metadata.get('source_settings', {})}. "
-            f"Received: {origin['source_settings']}. Remove it or choose another data_dir"
-        )
+        other = f"with landmarks={metadata['landmarks']}. Received: landmarks={landmarks}"
+    elif metadata["source_sha256"] != origin["source_sha256"]:
+        other = "from other annotation files than those given"
+    elif settings != origin["source_settings"]:
+        other = f"with {settings}. Received: {origin['source_settings']}"
+    if other:
+        raise ConfigError(f"{path} was prepared {other}. Remove it or choose another data_dir")
 
 
 def _read_prepared(path: Path, already_there: bool) -> Prepared:
-    metadata = json.loads((path / "metadata.json").read_text(encoding="utf-8"))
+    metadata = read_json(path / "metadata.json")
     return Prepared(path, read_info(path).splits, metadata, already_there)

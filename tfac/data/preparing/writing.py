@@ -7,16 +7,15 @@ here whoever writes gives the records of each shard in the order that TFDS would
 
 import contextlib
 import dataclasses
-import fcntl
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import filelock
 import tensorflow as tf
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core.hashing import Hasher
-from tqdm import tqdm
 
 from tfac.attributes import AttributeGroups
 from tfac.data.preparing.workers import Workers
@@ -25,6 +24,7 @@ from tfac.data.records.info import TFRECORD_FRAME_BYTES
 from tfac.errors import ConfigError, DataError
 from tfac.files import whole_file
 from tfac.landmarks import LandmarkScheme
+from tfac.progress import progress
 
 # Several files can be read at once; 180 MB each for the whole of CelebA.
 _MIN_SHARDS = 8
@@ -100,20 +100,19 @@ def only_writer(data_dir: str | os.PathLike) -> Iterator[None]:
         ConfigError: another process is writing to it.
     """
     path = Path(data_dir) / ".preparing.lock"
+    lock = filelock.FileLock(path, timeout=0)  # ends with its process, however that ends
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock = path.open("w")
+        lock.acquire()
+    except filelock.Timeout:
+        raise ConfigError(f"data_dir {data_dir}: another process is writing to it") from None
     except OSError as error:
         raise DataError(f"data_dir {data_dir}: cannot be written: {error.strerror}") from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ConfigError(f"data_dir {data_dir}: another process is writing to it") from None
-        try:
-            yield
-        finally:
-            path.unlink(missing_ok=True)
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        lock.release()
 
 
 def num_shards(length: int) -> int:
@@ -195,9 +194,7 @@ def _write_shards(data_set: DataSet, folder: Path, workers: Workers) -> None:
     missing = [(path, shard) for path, shard in shards if not path.exists()]
     total = sum(shard.length for _, shard in shards)
     there = total - sum(shard.length for _, shard in missing)
-    with tqdm(
-        total=total, initial=there, desc="writing", unit=" pictures", dynamic_ncols=True
-    ) as bar:
+    with progress(total=total, initial=there, desc="writing", unit=" pictures") as bar:
         for number in workers.for_each(
             _write_shard,
             missing,

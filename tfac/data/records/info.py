@@ -11,7 +11,9 @@ import tensorflow_datasets as tfds
 from google.protobuf import json_format
 
 from tfac.attributes import AttributeGroups, default_groups
+from tfac.data.records.features import record_features
 from tfac.errors import ConfigError, DataError
+from tfac.files import read_json
 from tfac.landmarks import LandmarkScheme, get_landmark_scheme
 from tfac.photos.preprocessing import decode_picture
 
@@ -71,29 +73,17 @@ class RecordsInfo:
             Feature to its value, with the shapes and types of `tfac.data.records.features`, behind
             B where there is one; pictures stay encoded.
         """
-        # TFDS would take one record at a time.
-        scalar = tf.io.FixedLenFeature([], tf.int64)
-        labels = tf.io.FixedLenFeature([len(self.attributes)], tf.int64)
-        landmarks = [self.landmark_scheme.num_landmarks, 2]
-        features = tf.io.parse_example(
-            records,
-            {
-                "image": tf.io.FixedLenFeature([], tf.string),
-                "key": tf.io.FixedLenFeature([], tf.string),
-                "size": tf.io.FixedLenFeature([2], tf.int64),
-                "labels": labels,
-                "label_mask": labels,
-                "landmarks": tf.io.FixedLenFeature(landmarks, tf.float32),
-                "landmarks_valid": scalar,
-            },
-        )
-        types = {
-            "size": tf.int32,
-            "labels": tf.uint8,
-            "label_mask": tf.bool,
-            "landmarks_valid": tf.bool,
+        # TFDS would take one record at a time. It stores all whole numbers as int64.
+        features = record_features(self.attributes, self.landmark_scheme).get_serialized_info()
+        types = {name: feature.tf_dtype for name, feature in features.items()}
+        stored = {
+            name: tf.io.FixedLenFeature(
+                feature.shape, types[name] if types[name] in (tf.string, tf.float32) else tf.int64
+            )
+            for name, feature in features.items()
         }
-        return {**features, **{name: tf.cast(features[name], t) for name, t in types.items()}}
+        parsed = tf.io.parse_example(records, stored)
+        return {name: tf.cast(parsed[name], types[name]) for name in features}
 
 
 def read_info(data_dir: str | Path) -> RecordsInfo:
@@ -245,13 +235,8 @@ def _read_dataset_info(path: Path):
 def _read_metadata(
     path: Path,
 ) -> tuple[tuple[str, ...], LandmarkScheme, AttributeGroups, dict[str, Any]]:
-    try:
-        metadata = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DataError(f"{path}: expected the data set's metadata. {error.strerror}") from error
-    except ValueError as error:
-        raise DataError(f"{path}: expected JSON. {error}") from error
-    attributes = metadata.get("attributes") if isinstance(metadata, dict) else None
+    metadata = read_json(path, "the data set's metadata as JSON")
+    attributes = metadata.get("attributes")
     if (
         not isinstance(attributes, list)
         or not attributes

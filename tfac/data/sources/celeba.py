@@ -22,7 +22,7 @@ import numpy as np
 from tfac.attributes import ATTRIBUTES
 from tfac.data.preparing.landmark_annotation import Alignment
 from tfac.data.sources.problems import Problems
-from tfac.data.sources.source import SPLITS, Source, SourceSplit
+from tfac.data.sources.source import SPLITS, Source, SourceSplit, filled
 from tfac.errors import DataError
 from tfac.landmarks import CELEBA_5
 from tfac.photos.pictures import PictureFiles
@@ -109,16 +109,8 @@ class CelebASource(Source):
         by_split: list[list[str]] = [[], [], []]
         for name in names:
             by_split[partition[name][1][0]].append(name)
-        splits = {
-            split: self._to_arrays(members, labels, landmarks)
-            for split, members in zip(SPLITS, by_split, strict=True)
-            if members
-        }
-        if not splits:
-            raise DataError(
-                f"{self._labels}: expected at least one picture with labels, found none"
-            )
-        return splits
+        splits = [self._to_arrays(members, labels, landmarks) for members in by_split]
+        return filled(dict(zip(SPLITS, splits, strict=True)), self._labels)
 
     def _check_against_each_other(
         self, labels: Rows, partition: Rows, refused: set[str], problems: Problems

@@ -21,8 +21,9 @@ import numpy as np
 
 from tfac.attributes import ATTRIBUTES, AttributeGroups
 from tfac.data.sources.problems import Problems
-from tfac.data.sources.source import SPLITS, Source, SourceSplit
+from tfac.data.sources.source import SPLITS, Source, SourceSplit, filled
 from tfac.errors import ConfigError, DataError
+from tfac.files import read_json
 from tfac.photos.pictures import PictureFiles
 
 DEFAULT_SHARES = (0.8, 0.1, 0.1)
@@ -176,10 +177,8 @@ class FolderSource(Source):
                 "picture without a row",
                 f"{self.pictures.describe(key)}: expected a row in {self._table.path}, found none",
             )
-        splits = {name: part.to_split(self._table.path) for name, part in rows.items() if part.keys}
-        if not splits:
-            raise DataError(f"{self._table.path}: expected a picture with labels, found none")
-        return splits
+        file = self._table.path
+        return filled({name: part.to_split(file) for name, part in rows.items() if part.keys}, file)
 
     def _label(self, name: str, text: str) -> int:
         """Returns 0, 1, or 2 where the attribute is not annotated."""
@@ -374,9 +373,10 @@ def _standard_value(text: str) -> str:
 
 
 def _read_groups(path: Path, attributes: Sequence[str]) -> AttributeGroups:
+    content = read_json(path, "a JSON file of attribute groups")
     try:
-        return AttributeGroups.from_dict(json.loads(path.read_text(encoding="utf-8")), attributes)
-    except (OSError, ValueError, ConfigError) as error:
+        return AttributeGroups.from_dict(content, attributes)
+    except ConfigError as error:
         raise DataError(f"{path}: expected a JSON file of attribute groups. {error}") from error
 
 

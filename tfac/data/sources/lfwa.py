@@ -28,7 +28,7 @@ import numpy as np
 from tfac.attributes import ATTRIBUTES
 from tfac.data.preparing.landmark_annotation import Alignment
 from tfac.data.sources.problems import Problems
-from tfac.data.sources.source import Source, SourceSplit
+from tfac.data.sources.source import Source, SourceSplit, filled
 from tfac.errors import ConfigError, DataError
 from tfac.photos.pictures import PictureFiles
 
@@ -139,10 +139,7 @@ class LFWASource(Source):
             split: self._split(labels, rows, folders, problems)
             for split, (rows, folders) in parts.items()
         }
-        splits = {name: split for name, split in splits.items() if split.names}
-        if not splits:
-            raise DataError(f"{self._labels}: expected pictures with labels, found none")
-        return splits
+        return filled(splits, self._labels)
 
     def _split(
         self, labels: _Labels, rows: Sequence[int], folders: Sequence[str], problems: Problems

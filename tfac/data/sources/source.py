@@ -12,6 +12,7 @@ import numpy as np
 from tfac.attributes import AttributeGroups
 from tfac.data.preparing.landmark_annotation import Alignment
 from tfac.data.sources.problems import Problems
+from tfac.errors import DataError
 from tfac.landmarks import LandmarkScheme
 from tfac.photos.pictures import PictureFiles
 
@@ -49,6 +50,18 @@ class SourceSplit:
             label_mask=None if self.label_mask is None else self.label_mask[rows],
             landmarks=None if self.landmarks is None else self.landmarks[rows],
         )
+
+
+def filled(splits: Mapping[str, SourceSplit], file: Path) -> dict[str, SourceSplit]:
+    """Returns the splits that have pictures.
+
+    Raises:
+        DataError: none has; names `file`, which has the labels.
+    """
+    splits = {name: split for name, split in splits.items() if split.names}
+    if not splits:
+        raise DataError(f"{file}: expected pictures with labels, found none")
+    return splits
 
 
 class Source(abc.ABC):

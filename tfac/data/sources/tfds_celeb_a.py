@@ -12,16 +12,16 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 from google.protobuf import json_format
-from tqdm import tqdm
 
 from tfac.attributes import ATTRIBUTES
 from tfac.data.sources.celeba import ALIGNMENT, LANDMARK_COLUMNS, PICTURE_SIZE
 from tfac.data.sources.problems import Problems
-from tfac.data.sources.source import SPLITS, Source, SourceSplit
+from tfac.data.sources.source import SPLITS, Source, SourceSplit, filled
 from tfac.errors import DataError
 from tfac.files import whole_file
 from tfac.landmarks import CELEBA_5
 from tfac.photos.pictures import PictureFiles
+from tfac.progress import progress
 
 
 class TFDSCelebASource(Source):
@@ -72,10 +72,7 @@ class TFDSCelebASource(Source):
                 f"{error}"
             ) from error
         self.pictures = PictureFiles(self._archive)
-        splits = {name: split for name, split in splits.items() if split.names}
-        if not splits:
-            raise DataError(f"{self._builder.data_path}: expected pictures, found none")
-        return splits
+        return filled(splits, Path(self._builder.data_path))
 
     def clean_up(self) -> None:
         """Removes the archive."""
@@ -91,7 +88,7 @@ class TFDSCelebASource(Source):
             decoders={"image": tfds.decode.SkipDecoding()},
             read_config=tfds.ReadConfig(interleave_cycle_length=1),  # always in the same order
         )
-        bar = tqdm(records, f"reading {split}", count, unit=" pictures", dynamic_ncols=True)
+        bar = progress(records, f"reading {split}", count, unit=" pictures")
         for i, record in enumerate(bar):
             archive.writestr(names[i], record["image"].numpy())
             labels[i] = [record["attributes"][name].numpy() for name in ATTRIBUTES]

@@ -19,7 +19,7 @@ MAX_REQUEST_BYTES = 2**23  # of pictures; a single larger one goes alone
 MAX_EXPLAINED = 2  # pictures a request: the masks of one are tens of megabytes as JSON
 
 T = TypeVar("T")
-Dialogue = Generator[Request, Answer, T]
+Dialogue = Generator[Any, Any, T]  # yields what a transport sends, and takes the reply
 
 
 class _BaseClient:
@@ -70,15 +70,23 @@ class _BaseClient:
         """Asks for the contents of ``tfac.json``, but for a version's that is known."""
         if version in self._known_metadata:
             return self._known_metadata[version]
-        answer = yield Request("tfac_metadata", "request", [b""], version)
+        answer = yield from self._answer(Request("tfac_metadata", "request", [b""], version))
         metadata = read_metadata(answer, self._server)
         if answer.version is not None:
             self._known_metadata[answer.version] = metadata
         return metadata
 
+    def _status(self) -> Dialogue[list[VersionStatus]]:
+        reply = yield self._transport.status_call()
+        return self._transport.versions(reply)
+
+    def _answer(self, request: Request) -> Dialogue[Answer]:
+        reply = yield self._transport.predict_call(request)
+        return self._transport.answer(reply, request)
+
     def _ask(self, signature: str, batch: list[tuple[str, bytes]]) -> Dialogue[Rows]:
         files = [file for _, file in batch]
-        answer = yield Request(signature, "image_bytes", files, self._version)
+        answer = yield from self._answer(Request(signature, "image_bytes", files, self._version))
         # Of the version that answered: a server may have changed to another meanwhile.
         version = self._version if answer.version is None else answer.version
         metadata = yield from self._metadata(version)
@@ -169,7 +177,7 @@ class Client(_BaseClient):
         Raises:
             ServingError: as `__call__`; `UnknownModelError` where it knows none.
         """
-        return self._transport.status()
+        return self._run(self._status())
 
     def close(self) -> None:
         """Closes the connections; `with` does so too."""
@@ -185,9 +193,9 @@ class Client(_BaseClient):
 
     def _run(self, dialogue: Dialogue[T]) -> T:
         try:
-            request = next(dialogue)
+            call = next(dialogue)
             while True:
-                request = dialogue.send(self._transport.ask(request))
+                call = dialogue.send(self._transport.send(call))
         except StopIteration as end:
             return end.value
 
@@ -225,7 +233,7 @@ class AsyncClient(_BaseClient):
 
     async def model_status(self) -> list[VersionStatus]:
         """Returns the model's versions, as `Client.model_status`."""
-        return await self._transport.status()
+        return await self._run(self._status())
 
     async def aclose(self) -> None:
         """Closes the connections; `async with` does so too."""
@@ -241,9 +249,9 @@ class AsyncClient(_BaseClient):
 
     async def _run(self, dialogue: Dialogue[T]) -> T:
         try:
-            request = next(dialogue)
+            call = next(dialogue)
             while True:
-                request = dialogue.send(await self._transport.ask(request))
+                call = dialogue.send(await self._transport.send(call))
         except StopIteration as end:
             return end.value
 

@@ -57,68 +57,99 @@ _KINDS = {
 _NOT_UNDERSTOOD = (grpc.StatusCode.FAILED_PRECONDITION, grpc.StatusCode.INVALID_ARGUMENT)
 
 
-class GrpcTransport:
-    """Asks a server by gRPC, over one connection that is kept open."""
+class _Grpc:
+    """What is sent by gRPC, and what is made of the replies."""
 
-    def __init__(self, server: Server):
-        self._server = server
-        self._channel = _open_channel(grpc, server)
-        self._predict = prediction_service_pb2_grpc.PredictionServiceStub(self._channel).Predict
-        self._status = model_service_pb2_grpc.ModelServiceStub(self._channel).GetModelStatus
-
-    def ask(self, request: Request) -> Answer:
-        """Returns what a signature gives; raises `ServingError`."""
-        try:
-            response = self._predict(_to_proto(request, self._server), timeout=self._server.timeout)
-        except grpc.RpcError as error:
-            raise _translated(error, self._server) from error
-        return _from_proto(response, self._server)
-
-    def status(self) -> list[VersionStatus]:
-        """Returns the model's versions; raises `ServingError`."""
-        try:
-            response = self._status(_status_request(self._server), timeout=self._server.timeout)
-        except grpc.RpcError as error:
-            raise _translated(error, self._server) from error
-        return _versions(response)
-
-    def close(self) -> None:
-        """Closes the connection."""
-        self._channel.close()
-
-
-class AsyncGrpcTransport:
-    """`GrpcTransport` for asyncio."""
+    _library: Any
 
     def __init__(self, server: Server):
         self._server = server
 
     @functools.cached_property
     def _channel(self):
-        """Opened by the first request, for it belongs to the event loop that then runs."""
-        return _open_channel(grpc.aio, self._server)
+        """Opened by the first request: one of `grpc.aio` belongs to the loop that then runs."""
+        return _open_channel(self._library, self._server)
 
-    async def ask(self, request: Request) -> Answer:
-        """Returns what a signature gives; raises `ServingError`."""
-        stub = prediction_service_pb2_grpc.PredictionServiceStub(self._channel)
+    def _start(self, proto: Any) -> Any:
+        """Sends a request; returns the reply of `grpc`, or what `grpc.aio` awaits."""
+        if isinstance(proto, predict_pb2.PredictRequest):
+            method = prediction_service_pb2_grpc.PredictionServiceStub(self._channel).Predict
+        else:
+            method = model_service_pb2_grpc.ModelServiceStub(self._channel).GetModelStatus
+        return method(proto, timeout=self._server.timeout)
+
+    def predict_call(self, request: Request) -> Any:
+        """Returns the message that runs a signature."""
+        proto = predict_pb2.PredictRequest()
+        proto.model_spec.name = self._server.model
+        proto.model_spec.signature_name = request.signature
+        if isinstance(request.version, int):
+            proto.model_spec.version.value = request.version
+        elif request.version is not None:
+            proto.model_spec.version_label = request.version
+        values = tf.make_tensor_proto(np.array(request.values, object), tf.string)
+        proto.inputs[request.input].CopyFrom(values)
+        return proto
+
+    def answer(self, response: Any, request: Request) -> Answer:
+        """Returns what a signature gave; raises `ServingError`."""
         try:
-            response = await stub.Predict(
-                _to_proto(request, self._server), timeout=self._server.timeout
-            )
+            outputs = {name: _to_array(tensor) for name, tensor in response.outputs.items()}
+        except (TypeError, ValueError) as error:
+            raise self._server.error(
+                ServingError, f"answered with a broken tensor: {error}"
+            ) from error
+        spec = response.model_spec
+        return Answer(outputs, spec.version.value if spec.HasField("version") else None)
+
+    def status_call(self) -> Any:
+        """Returns the message that asks for the model's versions."""
+        proto = get_model_status_pb2.GetModelStatusRequest()
+        proto.model_spec.name = self._server.model
+        return proto
+
+    def versions(self, response: Any) -> list[VersionStatus]:
+        """Returns the model's versions."""
+        states = get_model_status_pb2.ModelVersionStatus.State.items()
+        names = {number: name for name, number in states}
+        return [
+            VersionStatus(one.version, names.get(one.state, "UNKNOWN"), one.status.error_message)
+            for one in response.model_version_status
+        ]
+
+
+class GrpcTransport(_Grpc):
+    """Asks a server by gRPC, over one connection that is kept open."""
+
+    _library = grpc
+
+    def __init__(self, server: Server):
+        super().__init__(server)
+        _ = self._channel  # opened here: threads may share a client
+
+    def send(self, proto: Any) -> Any:
+        """Returns the reply to a message; raises `ServingError`."""
+        try:
+            return self._start(proto)
         except grpc.RpcError as error:
             raise _translated(error, self._server) from error
-        return _from_proto(response, self._server)
 
-    async def status(self) -> list[VersionStatus]:
-        """Returns the model's versions; raises `ServingError`."""
-        stub = model_service_pb2_grpc.ModelServiceStub(self._channel)
+    def close(self) -> None:
+        """Closes the connection."""
+        self._channel.close()
+
+
+class AsyncGrpcTransport(_Grpc):
+    """`GrpcTransport` for asyncio."""
+
+    _library = grpc.aio
+
+    async def send(self, proto: Any) -> Any:
+        """Returns the reply to a message; raises `ServingError`."""
         try:
-            response = await stub.GetModelStatus(
-                _status_request(self._server), timeout=self._server.timeout
-            )
+            return await self._start(proto)
         except grpc.RpcError as error:
             raise _translated(error, self._server) from error
-        return _versions(response)
 
     async def close(self) -> None:
         """Closes the connection."""
@@ -157,28 +188,6 @@ def _service_config(retries: int) -> dict:
     return {"methodConfig": [{"name": [{}], "retryPolicy": policy}]}
 
 
-def _to_proto(request: Request, server: Server):
-    proto = predict_pb2.PredictRequest()
-    proto.model_spec.name = server.model
-    proto.model_spec.signature_name = request.signature
-    if isinstance(request.version, int):
-        proto.model_spec.version.value = request.version
-    elif request.version is not None:
-        proto.model_spec.version_label = request.version
-    values = tf.make_tensor_proto(np.array(request.values, object), tf.string)
-    proto.inputs[request.input].CopyFrom(values)
-    return proto
-
-
-def _from_proto(response, server: Server) -> Answer:
-    try:
-        outputs = {name: _to_array(tensor) for name, tensor in response.outputs.items()}
-    except (TypeError, ValueError) as error:
-        raise server.error(ServingError, f"answered with a broken tensor: {error}") from error
-    spec = response.model_spec
-    return Answer(outputs, spec.version.value if spec.HasField("version") else None)
-
-
 def _to_array(tensor) -> np.ndarray:
     """Returns a tensor's values, which may be few in the message (all alike) and many as array."""
     dtype = tf.dtypes.as_dtype(tensor.dtype)
@@ -187,20 +196,6 @@ def _to_array(tensor) -> np.ndarray:
     if min(shape, default=0) < 0 or num_bytes > MAX_ANSWER_BYTES:
         raise ValueError(f"its shape is {shape}")
     return tf.make_ndarray(tensor)
-
-
-def _status_request(server: Server):
-    proto = get_model_status_pb2.GetModelStatusRequest()
-    proto.model_spec.name = server.model
-    return proto
-
-
-def _versions(response) -> list[VersionStatus]:
-    names = {number: name for name, number in get_model_status_pb2.ModelVersionStatus.State.items()}
-    return [
-        VersionStatus(one.version, names.get(one.state, "UNKNOWN"), one.status.error_message)
-        for one in response.model_version_status
-    ]
 
 
 def _translated(error: grpc.RpcError, server: Server) -> ServingError:

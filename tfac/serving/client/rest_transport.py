@@ -47,27 +47,63 @@ _KINDS = {
 }
 
 
-class RestTransport:
-    """Asks a server by REST, over connections that are kept open."""
+class _Rest:
+    """What is sent by REST, and what is made of the replies."""
 
     def __init__(self, server: Server):
         self._server = server
+        self._url = f"{server.url}/v1/models/{quote(server.model, safe='')}"
+
+    def predict_call(self, request: Request) -> dict[str, Any]:
+        """Returns the arguments of the HTTP request that runs a signature."""
+        url = self._url
+        if isinstance(request.version, int):
+            url += f"/versions/{request.version}"
+        elif request.version is not None:
+            url += f"/labels/{quote(request.version, safe='')}"
+        values = [{"b64": base64.b64encode(value).decode("ascii")} for value in request.values]
+        body = {"signature_name": request.signature, "inputs": {request.input: values}}
+        return {"method": "POST", "url": f"{url}:predict", "json": body}
+
+    def answer(self, content: dict[str, Any], request: Request) -> Answer:
+        """Returns what a signature gave; raises `ServingError`."""
+        outputs = content.get("outputs")
+        if not isinstance(outputs, dict):
+            outputs = {"": outputs}
+        try:
+            arrays = {name: np.asarray(values) for name, values in outputs.items()}
+        except ValueError as error:
+            raise self._server.error(
+                ServingError, f"answered with a broken array: {error}"
+            ) from error
+        return Answer(arrays, request.version if isinstance(request.version, int) else None)
+
+    def status_call(self) -> dict[str, Any]:
+        """Returns the arguments of the HTTP request for the model's versions."""
+        return {"method": "GET", "url": self._url}
+
+    def versions(self, content: dict[str, Any]) -> list[VersionStatus]:
+        """Returns the model's versions; raises `ServingError`."""
+        try:
+            return [
+                VersionStatus(
+                    int(one["version"]), str(one["state"]), one["status"]["error_message"]
+                )
+                for one in content["model_version_status"]
+            ]
+        except (KeyError, TypeError, ValueError) as error:
+            raise self._server.error(ServingError, f"answered with no status: {error!r}") from error
+
+
+class RestTransport(_Rest):
+    """Asks a server by REST, over connections that are kept open."""
+
+    def __init__(self, server: Server):
+        super().__init__(server)
         self._http = httpx2.Client(**_settings())
 
-    def ask(self, request: Request) -> Answer:
-        """Returns what a signature gives; raises `ServingError`."""
-        content = self._send(_predict_call(self._server, request))
-        return _answer(content, request, self._server)
-
-    def status(self) -> list[VersionStatus]:
-        """Returns the model's versions; raises `ServingError`."""
-        return _versions(self._send(_status_call(self._server)), self._server)
-
-    def close(self) -> None:
-        """Closes the connections."""
-        self._http.close()
-
-    def _send(self, call: dict[str, Any]) -> Any:
+    def send(self, call: dict[str, Any]) -> dict[str, Any]:
+        """Returns the reply to a request, tried again where that is of use."""
         attempts = Attempts(self._server)
         while True:
             try:
@@ -75,7 +111,11 @@ class RestTransport:
             except ServingError as error:
                 time.sleep(attempts.pause_after(error))
 
-    def _attempt(self, call: dict[str, Any], attempts: Attempts) -> Any:
+    def close(self) -> None:
+        """Closes the connections."""
+        self._http.close()
+
+    def _attempt(self, call: dict[str, Any], attempts: Attempts) -> dict[str, Any]:
         timeout = _timeout(attempts.seconds_left)
         body = bytearray()
         try:
@@ -88,27 +128,15 @@ class RestTransport:
         return _content(response, body, self._server)
 
 
-class AsyncRestTransport:
+class AsyncRestTransport(_Rest):
     """`RestTransport` for asyncio."""
 
     def __init__(self, server: Server):
-        self._server = server
+        super().__init__(server)
         self._http = httpx2.AsyncClient(**_settings())
 
-    async def ask(self, request: Request) -> Answer:
-        """Returns what a signature gives; raises `ServingError`."""
-        content = await self._send(_predict_call(self._server, request))
-        return _answer(content, request, self._server)
-
-    async def status(self) -> list[VersionStatus]:
-        """Returns the model's versions; raises `ServingError`."""
-        return _versions(await self._send(_status_call(self._server)), self._server)
-
-    async def close(self) -> None:
-        """Closes the connections."""
-        await self._http.aclose()
-
-    async def _send(self, call: dict[str, Any]) -> Any:
+    async def send(self, call: dict[str, Any]) -> dict[str, Any]:
+        """Returns the reply to a request, tried again where that is of use."""
         attempts = Attempts(self._server)
         while True:
             try:
@@ -120,7 +148,11 @@ class AsyncRestTransport:
                 raise attempts.deadline_error() from error
             await asyncio.sleep(pause)
 
-    async def _attempt(self, call: dict[str, Any], attempts: Attempts) -> Any:
+    async def close(self) -> None:
+        """Closes the connections."""
+        await self._http.aclose()
+
+    async def _attempt(self, call: dict[str, Any], attempts: Attempts) -> dict[str, Any]:
         timeout = _timeout(attempts.seconds_left)
         body = bytearray()
         try:
@@ -140,27 +172,6 @@ def _settings() -> dict[str, Any]:
         "follow_redirects": False,
         "verify": httpx2.create_ssl_context(),
     }
-
-
-def _model_url(server: Server) -> str:
-    return f"{server.url}/v1/models/{quote(server.model, safe='')}"
-
-
-def _predict_call(server: Server, request: Request) -> dict[str, Any]:
-    """Returns the arguments of the HTTP request that runs a signature."""
-    url = _model_url(server)
-    if isinstance(request.version, int):
-        url += f"/versions/{request.version}"
-    elif request.version is not None:
-        url += f"/labels/{quote(request.version, safe='')}"
-    values = [{"b64": base64.b64encode(value).decode("ascii")} for value in request.values]
-    body = {"signature_name": request.signature, "inputs": {request.input: values}}
-    return {"method": "POST", "url": f"{url}:predict", "json": body}
-
-
-def _status_call(server: Server) -> dict[str, Any]:
-    """Returns the arguments of the HTTP request for the model's versions."""
-    return {"method": "GET", "url": _model_url(server)}
 
 
 def _timeout(seconds: float) -> httpx2.Timeout:
@@ -206,24 +217,3 @@ def _translated(error: httpx2.HTTPError, attempts: Attempts, server: Server) -> 
     if isinstance(error, httpx2.TimeoutException) and not isinstance(error, httpx2.ConnectTimeout):
         return attempts.deadline_error()
     return server.error(ServerUnreachableError, str(error) or type(error).__name__)
-
-
-def _answer(content: dict[str, Any], request: Request, server: Server) -> Answer:
-    outputs = content.get("outputs")
-    if not isinstance(outputs, dict):
-        outputs = {"": outputs}
-    try:
-        arrays = {name: np.asarray(values) for name, values in outputs.items()}
-    except ValueError as error:
-        raise server.error(ServingError, f"answered with a broken array: {error}") from error
-    return Answer(arrays, request.version if isinstance(request.version, int) else None)
-
-
-def _versions(content: dict[str, Any], server: Server) -> list[VersionStatus]:
-    try:
-        return [
-            VersionStatus(int(one["version"]), str(one["state"]), one["status"]["error_message"])
-            for one in content["model_version_status"]
-        ]
-    except (KeyError, TypeError, ValueError) as error:
-        raise server.error(ServingError, f"answered with no status: {error!r}") from error

@@ -5,7 +5,7 @@ Nothing here reaches another host, and no photo is written to disk.
 
 import asyncio
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,11 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tfac.errors import DataError, TfacError
+from tfac.files import version_number
 from tfac.serving.page.faces import FaceFinder, Predict, answer_faces, describe_model
 from tfac.serving.server.models import ModelStore
-from tfac.serving.server.refusals import Refusal
+from tfac.serving.server.refusals import Refusal, busy, invalid
+from tfac.serving.server.rest_service import read_body
 
 MAX_PHOTO_BYTES = 32 * 2**20
 _STATIC = Path(__file__).parent / "static"
@@ -104,14 +106,6 @@ def page_routes(store: ModelStore, predict: Predict) -> list[BaseRoute]:
     ]
 
 
-class _Refused(Exception):
-    """A request that is not answered, with the status and the reason to tell."""
-
-    def __init__(self, status: int, reason: str, headers: Mapping[str, str] | None = None):
-        super().__init__(reason)
-        self.status, self.headers = status, headers
-
-
 class _Photos:
     """Answers photos, a bounded number at once."""
 
@@ -124,7 +118,7 @@ class _Photos:
         """Answers the faces of the photo in a request's body, or why there is no answer."""
         try:
             if self._num_photos >= _MOST_PHOTOS:
-                raise _Refused(503, "busy with other photos; ask again", {"Retry-After": "1"})
+                raise busy("busy with other photos; ask again")
             self._num_photos += 1
             try:
                 wanted = _wanted(request)
@@ -132,8 +126,6 @@ class _Photos:
                 answers = await run_in_threadpool(self._look, encoded, **wanted)
             finally:
                 self._num_photos -= 1
-        except _Refused as refused:
-            return _error(str(refused), refused.status, refused.headers)
         except Refusal as refusal:
             return _error(refusal.message, refusal.http_status)
         except DataError as error:
@@ -154,7 +146,7 @@ class _Photos:
 def _wanted(request: Request) -> dict[str, Any]:
     """Returns what a request asks for, beside the photo."""
     if request.headers.get("content-type") != _PHOTO_TYPE:
-        raise _Refused(415, f"expected a photo's file as {_PHOTO_TYPE}")
+        raise invalid(f"expected a photo's file as {_PHOTO_TYPE}", 415)
     asked = request.query_params
     return {
         "photo": asked.get("photo", "")[:_LONGEST_NAME] or "the photo",
@@ -165,34 +157,25 @@ def _wanted(request: Request) -> dict[str, Any]:
 
 def _wanted_models(names: list[str]) -> list[tuple[str, int]]:
     if not 1 <= len(names) <= _MOST_MODELS:
-        raise _Refused(400, f"model: expected 1 to {_MOST_MODELS} models. Received: {len(names)}")
+        raise invalid(f"model: expected 1 to {_MOST_MODELS} models. Received: {len(names)}")
     models = []
     for text in names:
         name, _, version = text.rpartition("/")
-        if not (name and version.isascii() and version.isdigit() and len(version) <= 18):
-            raise _Refused(400, f"model: expected NAME/VERSION. Received: {text[:_LONGEST_NAME]}")
+        if not name or version_number(version) is None:
+            raise invalid(f"model: expected NAME/VERSION. Received: {text[:_LONGEST_NAME]}")
         models.append((name, int(version)))
     return models
 
 
 async def _read_photo(request: Request) -> bytes:
     """Returns the body, read no further than `MAX_PHOTO_BYTES`."""
-    too_large = _Refused(413, f"expected a file of at most {MAX_PHOTO_BYTES} bytes")
-    size = request.headers.get("content-length", "")
-    if size.isdigit() and int(size) > MAX_PHOTO_BYTES:
-        raise too_large
-    body = bytearray()
     try:
         async with asyncio.timeout(_UPLOAD_SECONDS):
-            async for part in request.stream():
-                body += part
-                if len(body) > MAX_PHOTO_BYTES:
-                    raise too_large
+            return bytes(await read_body(request, MAX_PHOTO_BYTES))
     except TimeoutError as error:
-        raise _Refused(408, f"expected the photo within {_UPLOAD_SECONDS:.0f} s") from error
+        raise invalid(f"expected the photo within {_UPLOAD_SECONDS:.0f} s", 408) from error
     except ClientDisconnect as error:
-        raise _Refused(400, "the connection was closed before the photo was there") from error
-    return bytes(body)
+        raise invalid("the connection was closed before the photo was there") from error
 
 
 def _describe_models(store: ModelStore) -> Iterator[dict[str, Any]]:
@@ -204,5 +187,6 @@ def _describe_models(store: ModelStore) -> Iterator[dict[str, Any]]:
                     yield describe_model(model)
 
 
-def _error(reason: str, status: int, headers: Mapping[str, str] | None = None) -> Response:
-    return JSONResponse({"error": reason}, status, headers={**_NOT_STORED, **(headers or {})})
+def _error(reason: str, status: int) -> Response:
+    again = {"Retry-After": "1"} if status == 503 else {}
+    return JSONResponse({"error": reason}, status, headers={**_NOT_STORED, **again})

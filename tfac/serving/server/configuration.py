@@ -7,42 +7,43 @@ from pathlib import Path
 from typing import Any
 
 from tfac.errors import ConfigError, DataError
+from tfac.files import version_number
+
+
+def _option(default: Any, help: str, lower_bound: float | None, upper_bound=None) -> Any:
+    """A field with its meaning and range, from which `tfac.cli.serve` makes a flag."""
+    limits = {"lower_bound": lower_bound, "upper_bound": upper_bound}
+    limits = {name: bound for name, bound in limits.items() if bound is not None}
+    return dataclasses.field(default=default, metadata={"help": help, "limits": limits})
 
 
 @dataclasses.dataclass(frozen=True)
 class ServerOptions:
-    """Addresses, batching and limits; the names of TensorFlow Serving's flags where it has them.
+    """Addresses, batching and limits; the names of TensorFlow Serving's flags where it has them."""
 
-    Attributes:
-        host: address to listen on.
-        port: for gRPC; 0 takes a free one.
-        rest_api_port: for REST; 0 takes a free one.
-        file_system_poll_wait_seconds: between looks for new versions; 0 looks once.
-        max_batch_size: rows that run at once, and the most rows of one request.
-        batch_timeout_micros: time that a batch waits to be filled while the engine is idle.
-        max_enqueued_batches: batches that wait; requests beyond are answered "busy".
-        num_batch_threads: batches that run at once.
-        max_request_bytes: of one request, as it comes over the wire.
-        max_concurrent_requests: over gRPC, and over REST.
-        rest_api_timeout_in_ms: for a REST request to come in and be answered, and for a gRPC
-            request to come in; its client sets the limit for the answer.
-        idle_timeout_seconds: for a REST connection that sends no whole request header.
-        grace_seconds: for requests in flight when the server is stopped.
-    """
-
-    host: str = "127.0.0.1"
-    port: int = 8500
-    rest_api_port: int = 8501
-    file_system_poll_wait_seconds: float = 1.0
-    max_batch_size: int = 32
-    batch_timeout_micros: int = 0
-    max_enqueued_batches: int = 16
-    num_batch_threads: int = 1
-    max_request_bytes: int = 32 * 2**20
-    max_concurrent_requests: int = 256
-    rest_api_timeout_in_ms: int = 30_000
-    idle_timeout_seconds: float = 60.0
-    grace_seconds: float = 30.0
+    host: str = _option("127.0.0.1", "address to listen on; 0.0.0.0 for all", None)
+    port: int = _option(8500, "port for gRPC; 0 takes a free one", 0, 65535)
+    rest_api_port: int = _option(8501, "port for REST; 0 takes a free one", 0, 65535)
+    file_system_poll_wait_seconds: float = _option(
+        1.0, "seconds between looks for new versions; 0 looks once", 0
+    )
+    max_batch_size: int = _option(32, "pictures that run at once, and the most of one request", 1)
+    batch_timeout_micros: int = _option(
+        0, "time that a batch waits to be filled while the engine is idle", 0
+    )
+    max_enqueued_batches: int = _option(
+        16, "batches that wait; requests beyond are answered 'busy'", 1
+    )
+    num_batch_threads: int = _option(1, "batches that run at once", 1)
+    max_request_bytes: int = _option(32 * 2**20, "largest request, as it comes over the wire", 1)
+    max_concurrent_requests: int = _option(256, "requests at once, over gRPC and over REST each", 1)
+    rest_api_timeout_in_ms: int = _option(
+        30_000,
+        "time for a REST request to come in and be answered, and for a gRPC request to come in",
+        1,
+    )
+    grace: float = _option(30.0, "seconds for requests in flight when the server is stopped", 0)
+    idle_timeout_seconds: float = 60.0  # for a REST connection that sends no whole header
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,11 +100,6 @@ def model_at(path: str | os.PathLike) -> ModelConfig:
         policy = VersionPolicy(specific=frozenset({int(folder.name)}))
         return ModelConfig(folder.parent.name, folder.parent, policy)
     return ModelConfig(folder.name, folder)
-
-
-def version_number(name: str) -> int | None:
-    """Returns the version that a folder's name means, None if it means none."""
-    return int(name) if name.isascii() and name.isdigit() and len(name) < 19 else None
 
 
 def read_model_config(path: str | os.PathLike) -> list[ModelConfig]:

@@ -128,7 +128,7 @@ class ModelServer:
             status = grpc.StatusCode.CANCELLED
             raise
         finally:
-            self.metrics.requests.increment(name, status.name)
+            self.metrics.requests.labels(name, status.name).inc()
 
 
 def find_signature(version: LoadedVersion, name: str) -> Signature:

@@ -72,8 +72,19 @@ class GrpcService:
 
     async def predict(self, request: predict_pb2.PredictRequest) -> predict_pb2.PredictResponse:
         """Answers Predict."""
-        with self._server.measured(request.model_spec.name, "GRPC"):
-            return await self._predict(request)
+        name = request.model_spec.signature_name or DEFAULT_SIGNATURE
+        with (
+            self._server.measured(request.model_spec.name, "GRPC"),
+            self._server.store.get(*_which(request.model_spec)) as version,
+        ):
+            signature = find_signature(version, name)
+            limit = self._server.options.max_request_bytes
+            inputs = arrays_from_protos(request.inputs, signature, limit)
+            outputs = await self._server.run(version, name, inputs, request.output_filter)
+            response = predict_pb2.PredictResponse(model_spec=_model_spec(version, name))
+            for key, output in outputs.items():
+                fill_proto(response.outputs[key], output)
+            return response
 
     async def metadata(
         self, request: get_model_metadata_pb2.GetModelMetadataRequest
@@ -94,18 +105,6 @@ class GrpcService:
         if not request.HasField("model_spec"):
             raise invalid("Missing ModelSpec")
         return model_status(self._server.store.status(*_which(request.model_spec)))
-
-    async def _predict(self, request: predict_pb2.PredictRequest) -> predict_pb2.PredictResponse:
-        name = request.model_spec.signature_name or DEFAULT_SIGNATURE
-        with self._server.store.get(*_which(request.model_spec)) as version:
-            signature = find_signature(version, name)
-            limit = self._server.options.max_request_bytes
-            inputs = arrays_from_protos(request.inputs, signature, limit)
-            outputs = await self._server.run(version, name, inputs, request.output_filter)
-            response = predict_pb2.PredictResponse(model_spec=_model_spec(version, name))
-        for key, output in outputs.items():
-            fill_proto(response.outputs[key], output)
-        return response
 
 
 def model_status(statuses: list[VersionStatus]) -> get_model_status_pb2.GetModelStatusResponse:

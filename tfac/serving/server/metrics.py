@@ -1,12 +1,9 @@
 """What is counted and timed, under TensorFlow Serving's names where it has one."""
 
-import collections
-import threading
 from collections.abc import Iterable
 
 import prometheus_client
 from prometheus_client import CollectorRegistry, Histogram, Metric
-from prometheus_client.registry import Collector
 
 prometheus_client.disable_created_metrics()
 
@@ -14,27 +11,16 @@ _MICROSECONDS = tuple(10 * 1.8**i for i in range(33))  # TensorFlow Serving's, t
 _ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 
 
-class Counter(Collector):
-    """A count by labels whose name is as given: `prometheus_client.Counter` appends ``_total``."""
-
-    def __init__(self, name: str, documentation: str, labels: tuple[str, ...]):
-        self._name, self._documentation, self._labels = name, documentation, labels
-        self._lock = threading.Lock()
-        self._counts: collections.Counter[tuple[str, ...]] = collections.Counter()
-
-    def increment(self, *values: str) -> None:
-        """Counts one more; `values` are those of the labels, in their order."""
-        with self._lock:
-            self._counts[values] += 1
+class Counter(prometheus_client.Counter):
+    """A count whose name is as given, without the ``_total`` that ends the names of others."""
 
     def collect(self) -> Iterable[Metric]:
         """Yields the counts."""
-        metric = Metric(self._name, self._documentation, "unknown")
-        with self._lock:
-            counts = dict(self._counts)
-        for values, count in counts.items():
-            metric.add_sample(self._name, dict(zip(self._labels, values, strict=True)), count)
-        yield metric
+        for counted in super().collect():
+            metric = Metric(counted.name, counted.documentation, "unknown")
+            for sample in counted.samples:
+                metric.add_sample(counted.name, sample.labels, sample.value)
+            yield metric
 
 
 class Metrics:
@@ -52,8 +38,11 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self.requests = self._counter(
-            ":tensorflow:serving:request_count", "Requests.", ("model_name", "status")
+        self.requests = Counter(
+            ":tensorflow:serving:request_count",
+            "Requests.",
+            ("model_name", "status"),
+            registry=self.registry,
         )
         self.request_latency = self._histogram(
             ":tensorflow:serving:request_latency",
@@ -76,10 +65,11 @@ class Metrics:
             ("model_name",),
             _ROWS,
         )
-        self.loads = self._counter(
+        self.loads = Counter(
             ":tensorflow:cc:saved_model:load_attempt_count",
             "Attempts to load a version.",
             ("model_path", "status"),
+            registry=self.registry,
         )
         self.load_latency = self._histogram(
             ":tensorflow:cc:saved_model:load_latency",
@@ -91,11 +81,6 @@ class Metrics:
     def text(self) -> bytes:
         """Returns all of them in Prometheus's text form."""
         return prometheus_client.generate_latest(self.registry)
-
-    def _counter(self, name: str, documentation: str, labels: tuple[str, ...]) -> Counter:
-        counter = Counter(name, documentation, labels)
-        self.registry.register(counter)
-        return counter
 
     def _histogram(
         self,

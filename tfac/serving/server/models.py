@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from tfac.files import version_folders
 from tfac.inference.engines import Engine
-from tfac.serving.server.configuration import ModelConfig, version_number
+from tfac.serving.server.configuration import ModelConfig
 from tfac.serving.server.metrics import Metrics
 from tfac.serving.server.refusals import invalid, not_found
 
@@ -184,7 +185,7 @@ class ModelStore:
         raise not_found(f"Servable not found for request: {what}")
 
     def _update(self, config: ModelConfig) -> None:
-        folders = _version_folders(config.base_path)
+        folders = version_folders(config.base_path)
         if not folders:
             if config.name not in self._empty:
                 self._empty.add(config.name)
@@ -228,14 +229,14 @@ class ModelStore:
         except Exception as error:  # a broken version must not stop the others
             with self._lock:
                 entry.state, entry.error, entry.files = State.END, f"{error}" or repr(error), files
-            self._metrics.loads.increment(path, "fail")
+            self._metrics.loads.labels(path, "fail").inc()
             if before is None or before.error != entry.error:
                 _LOGGER.error("%s version %d is refused: %s", name, version, entry.error)
             return
         with self._lock:
             entry.loaded = LoadedVersion(name, version, engine)
             entry.state = State.AVAILABLE
-        self._metrics.loads.increment(path, "success")
+        self._metrics.loads.labels(path, "success").inc()
         self._metrics.load_latency.labels(path).observe((time.perf_counter() - start) * 1e6)
         _LOGGER.info("%s version %d is available", name, version)
 
@@ -255,18 +256,6 @@ class ModelStore:
                         entry.state, entry.loaded, found = State.END, None, True
                         _LOGGER.info("%s version %d is unloaded", name, version)
         return found
-
-
-def _version_folders(base_path: Path) -> dict[int, Path]:
-    try:
-        folders = [path for path in base_path.iterdir() if path.is_dir()]
-    except OSError:
-        return {}
-    return {
-        version: path
-        for path in sorted(folders)
-        if (version := version_number(path.name)) is not None
-    }
 
 
 def _files(folder: Path) -> tuple:

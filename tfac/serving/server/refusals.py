@@ -22,22 +22,19 @@ class Refusal(Exception):
     Attributes:
         code: of gRPC.
         message: for the client; says what was expected and what was received.
+        http_status: of HTTP; by default that of `code`.
     """
 
-    def __init__(self, code: grpc.StatusCode, message: str):
+    def __init__(self, code: grpc.StatusCode, message: str, http_status: int | None = None):
         super().__init__(message)
         self.code = code
         self.message = message[:_LONGEST_MESSAGE]
-
-    @property
-    def http_status(self) -> int:
-        """The HTTP status of `code`."""
-        return _HTTP.get(self.code, 500)
+        self.http_status = http_status or _HTTP.get(code, 500)
 
 
-def invalid(message: str) -> Refusal:
+def invalid(message: str, http_status: int = 400) -> Refusal:
     """Returns the refusal of a request that is wrong in itself: sending it again will not help."""
-    return Refusal(grpc.StatusCode.INVALID_ARGUMENT, message)
+    return Refusal(grpc.StatusCode.INVALID_ARGUMENT, message, http_status)
 
 
 def not_found(message: str) -> Refusal:

@@ -101,7 +101,7 @@ class RestService:
     async def _predict(
         self, request: Request, which: tuple[str, int | None, str | None]
     ) -> Response:
-        body = await self._body(request)
+        body = await read_body(request, self._server.options.max_request_bytes)
         parsed = parse_request(body)
         del body  # it may be large, and the request may wait
         name = parsed.get("signature_name") or DEFAULT_SIGNATURE
@@ -112,33 +112,25 @@ class RestService:
             outputs = await self._server.run(loaded, name, inputs)
         return _json(answer_request(outputs, by_rows))
 
-    async def _body(self, request: Request) -> bytearray:
-        limit = self._server.options.max_request_bytes
-        if request.headers.get("content-encoding", "identity") != "identity":
-            raise UnreadBody("expected a body without content encoding", 415)
-        length = request.headers.get("content-length", "0")
-        too_large = UnreadBody(f"expected a body of at most {limit} bytes", 413)
-        if int(length) > limit:
+
+async def read_body(request: Request, limit: int) -> bytearray:
+    """Returns a request's body; TensorFlow Serving has no such bounds.
+
+    Raises:
+        Refusal: it has more than `limit` bytes, or is compressed.
+        ClientDisconnect: the connection is closed.
+    """
+    if request.headers.get("content-encoding", "identity") != "identity":
+        raise invalid("expected a body without content encoding", 415)
+    too_large = invalid(f"expected a body of at most {limit} bytes", 413)
+    if int(request.headers.get("content-length", "0")) > limit:
+        raise too_large
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit:
             raise too_large
-        body = bytearray()
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > limit:
-                raise too_large
-        return body
-
-
-class UnreadBody(Refusal):
-    """A body that is too large or compressed; TensorFlow Serving has no such bounds."""
-
-    def __init__(self, message: str, http_status: int):
-        super().__init__(grpc.StatusCode.INVALID_ARGUMENT, message)
-        self._http_status = http_status
-
-    @property
-    def http_status(self) -> int:
-        """As given."""
-        return self._http_status
+    return body
 
 
 def _json(text: str | bytes, status: int = 200) -> Response:

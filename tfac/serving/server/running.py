@@ -31,7 +31,7 @@ async def serve(
         app: its REST API.
         ready: called with the ports of gRPC and REST once both answer.
         stop: set by the running event loop. Nothing new is accepted from then on; requests in
-            flight have the options' `grace_seconds`.
+            flight have the options' `grace`.
 
     Raises:
         ConfigError: a port is taken.
@@ -58,7 +58,7 @@ async def serve(
                 access_log=False,
                 server_header=False,
                 timeout_keep_alive=int(options.idle_timeout_seconds) or 1,
-                timeout_graceful_shutdown=options.grace_seconds,
+                timeout_graceful_shutdown=options.grace,
             )
         )
         serving = asyncio.create_task(http_server.serve(sockets=[listener]))
@@ -67,7 +67,7 @@ async def serve(
         ready(port, listener.getsockname()[1])
         await stop.wait()
         http_server.should_exit = True
-        await asyncio.gather(grpc_server.stop(options.grace_seconds), serving)
+        await asyncio.gather(grpc_server.stop(options.grace), serving)
     server.close()
 
 

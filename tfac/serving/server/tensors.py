@@ -92,63 +92,43 @@ def fill_proto(proto: tensor_pb2.TensorProto, array: np.ndarray) -> None:
 def _array(
     name: str, proto: tensor_pb2.TensorProto, info: TensorInfo, max_bytes: int
 ) -> np.ndarray:
-    if proto.dtype != info.dtype.as_datatype_enum:
+    dtype = info.dtype
+    if proto.dtype != dtype.as_datatype_enum:
         received = tf.as_dtype(proto.dtype).name if proto.dtype in _KNOWN_DTYPES else proto.dtype
-        raise invalid(f"{name}: expected {info.dtype.name}. Received: {received}")
+        raise invalid(f"{name}: expected {dtype.name}. Received: {received}")
     shape = [dim.size for dim in proto.tensor_shape.dim]
     if proto.tensor_shape.unknown_rank or any(length < 0 for length in shape):
         raise invalid(f"{name}: expected a shape that is known. Received: {_show(shape)}")
     check_shape(name, shape, info)
-    size = math.prod(shape)
-    if info.dtype == tf.string:
-        return _strings(name, proto.string_val, size).reshape(shape)
-    if proto.tensor_content:
-        return _from_content(name, proto.tensor_content, info.dtype, size).reshape(shape)
-    values = getattr(proto, _FIELDS[info.dtype], ()) if info.dtype in _FIELDS else ()
-    return _from_values(name, values, info.dtype, size, max_bytes).reshape(shape)
+    _check_size(name, proto, dtype, math.prod(shape), max_bytes)
+    try:
+        array = tf.make_ndarray(proto)
+    except (OverflowError, TypeError, ValueError) as error:
+        raise invalid(f"{name}: expected values of {dtype.name}. {error}") from error
+    return array.view(np.uint8) != 0 if dtype == tf.bool else array  # a byte may be any
 
 
 _KNOWN_DTYPES = {dtype.as_datatype_enum for dtype in _FIELDS}
 
 
-def _strings(name: str, values: Sequence[bytes], size: int) -> np.ndarray:
-    if len(values) != size:
-        raise invalid(f"{name}: expected {size} strings by its shape. Received: {len(values)}")
-    array = np.empty(size, object)
-    array[:] = values
-    return array
-
-
-def _from_content(name: str, content: bytes, dtype: tf.DType, size: int) -> np.ndarray:
-    expected = size * dtype.size
-    if len(content) != expected:
-        raise invalid(f"{name}: expected {expected} bytes by its shape. Received: {len(content)}")
-    if dtype == tf.bool:
-        return np.frombuffer(content, np.uint8) != 0
-    return np.frombuffer(content, dtype.as_numpy_dtype)  # a view, not a copy
-
-
-def _from_values(
-    name: str, values: Sequence, dtype: tf.DType, size: int, max_bytes: int
-) -> np.ndarray:
+def _check_size(
+    name: str, proto: tensor_pb2.TensorProto, dtype: tf.DType, size: int, max_bytes: int
+) -> None:
+    """Makes sure that a tensor has the values that its shape, of `size` values, asks for."""
+    content = len(proto.tensor_content)
+    if content and dtype != tf.string:
+        if content != size * dtype.size:
+            raise invalid(
+                f"{name}: expected {size * dtype.size} bytes by its shape. Received: {content}"
+            )
+        return
+    count = len(getattr(proto, _FIELDS[dtype])) if dtype in _FIELDS else 0
     # Fewer values than the shape asks for: the last one is repeated. A few bytes must not become
     # an array without bounds.
-    too_large = size * dtype.size > max_bytes
-    if len(values) > size or (len(values) < size and (not values or too_large)):
-        raise invalid(f"{name}: expected {size} values by its shape. Received: {len(values)}")
-    array = np.array(values, dtype=_wide(dtype))
-    if dtype.is_integer and array.size and not dtype.min <= array.min() <= array.max() <= dtype.max:
-        raise invalid(f"{name}: expected {dtype.name} values. Received: one out of its range")
-    array = array.astype(dtype.as_numpy_dtype, copy=False)
-    if len(array) < size:
-        array = np.concatenate([array, np.full(size - len(array), array[-1])])
-    return array
-
-
-def _wide(dtype: tf.DType) -> np.dtype:
-    """The dtype that holds what the proto's list can hold."""
-    narrow = dtype in (tf.int8, tf.int16, tf.uint8, tf.uint16)
-    return np.dtype(np.int32 if narrow else dtype.as_numpy_dtype)
+    may_repeat = count and dtype != tf.string and size * dtype.size <= max_bytes
+    if count > size or (count < size and not may_repeat):
+        what = "strings" if dtype == tf.string else "values"
+        raise invalid(f"{name}: expected {size} {what} by its shape. Received: {count}")
 
 
 def _show(shape: Sequence[int | None]) -> str:
