@@ -148,7 +148,7 @@ def _time_validation(point: dict) -> list[float]:
 
 def _repeated_records(data: str, count: int, folder: str):
     """The records of a split, its files linked under new names until there are `count` or more."""
-    from tfac.data.records.pipeline import read_info
+    from tfac.data.records.info import read_info
 
     info = read_info(data)
     shards = {}

@@ -33,7 +33,8 @@ from absl import app, flags
 from PIL import Image
 
 from tfac.data.preparing.workers import Processes
-from tfac.data.records.pipeline import RecordsInfo, read_info, train_dataset
+from tfac.data.records.info import RecordsInfo, read_info
+from tfac.data.records.pipeline import train_dataset
 from tfac.data.synthetic.faces import SyntheticFacesConfig, prepare_synthetic_faces
 
 try:

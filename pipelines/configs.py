@@ -24,7 +24,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipelines.engine.json_files import read_json
+from tfac.files import read_json
 from tfac.errors import ConfigError, DataError
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]*")

@@ -29,7 +29,7 @@ from pipelines.engine.artifacts import (
     Output,
 )
 from pipelines.engine.component import component
-from pipelines.engine.json_files import write_json
+from tfac.files import write_json
 from tfac.errors import DataError
 
 METRICS_FILE, VALIDATION_FILE, TFMA_FOLDER = "metrics.json", "validation.json", "tfma"

@@ -20,7 +20,7 @@ from pipelines.engine.artifacts import (
     PushedModel,
 )
 from pipelines.engine.component import component
-from pipelines.engine.json_files import read_json, write_json
+from tfac.files import read_json, version_folders, write_json
 from pipelines.engine.origin import read_origin, write_origin
 from tfac.errors import ConfigError, DataError, ServingError
 
@@ -33,7 +33,7 @@ _LOCK_FILE, _ASIDE, _REMOVED = ".lock", ".pushing", ".removed"
 def find_problem(outputs: Mapping[str, Artifact]) -> str | None:
     """Returns why an earlier push does not stand any more, or None."""
     pushed = outputs["pushed_model"].properties
-    newest = max(_versions(Path(pushed["destination"])), default=None)
+    newest = max(version_folders(pushed["destination"]), default=None)
     if newest == pushed["version"]:
         return None
     return f"version {pushed['version']} is not the newest in {pushed['destination']}"
@@ -97,7 +97,7 @@ def pusher(
 
 def _push(model: Model, evaluation: ModelEvaluation, folder: Path) -> int:
     """Returns the version that the model has now."""
-    versions, metrics = _versions(folder), read_json(evaluation.path / METRICS_FILE)
+    versions, metrics = list(version_folders(folder)), read_json(evaluation.path / METRICS_FILE)
     if versions and _is_of(folder / str(versions[-1]), model):
         # Pushed by a run that was killed before it could say so.
         _write_evaluation(folder / str(versions[-1]), metrics)
@@ -163,14 +163,8 @@ def _remove_oldest(folder: Path, keep: int, used: set[int] | None) -> list[int]:
     shutil.rmtree(folder / _REMOVED, ignore_errors=True)  # of a push that was killed
     if used is None:
         return []
-    removed = [version for version in _versions(folder)[:-keep] if version not in used]
+    removed = [version for version in list(version_folders(folder))[:-keep] if version not in used]
     for version in removed:
         os.rename(folder / str(version), folder / _REMOVED)  # whole, or not there
         shutil.rmtree(folder / _REMOVED)
     return removed
-
-
-def _versions(folder: Path) -> list[int]:
-    if not folder.is_dir():
-        return []
-    return sorted(int(path.name) for path in folder.iterdir() if path.name.isdecimal())

@@ -3,7 +3,7 @@
 from pipelines.components.features import TRAIN
 from pipelines.engine.artifacts import Examples, Input, Output, TransformGraph
 from pipelines.engine.component import component
-from pipelines.engine.json_files import write_json
+from tfac.files import write_json
 from tfac.errors import ConfigError
 
 GRAPH_FOLDER, TRANSFORM_FILE = "saved_model", "transform.json"

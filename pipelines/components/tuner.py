@@ -22,7 +22,7 @@ from pipelines.engine.artifacts import (
     TransformGraph,
 )
 from pipelines.engine.component import component
-from pipelines.engine.json_files import read_json, write_json
+from tfac.files import read_json, write_json
 from tfac.errors import ConfigError, DataError, TrainingError
 
 HYPERPARAMETERS_FILE, TRIALS_FILE = "hyperparameters.json", "trials.json"
@@ -153,7 +153,8 @@ def _train(config, values: Mapping[str, Any], data_dir: Path, folder: Path) -> f
     """Returns the mean balanced accuracy of a training with these values, percent."""
     import keras
 
-    from tfac.data.records.pipeline import evaluation_dataset, read_batches, read_info
+    from tfac.data.records.info import read_info
+    from tfac.data.records.pipeline import evaluation_dataset, read_batches
     from tfac.evaluation.attribute_metrics import attribute_metrics, mean_over_attributes
     from tfac.evaluation.split_scores import score_split
     from tfac.training.run import run_training

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 from pipelines.engine.artifacts import Model, Origin
-from pipelines.engine.json_files import read_json, write_json
+from tfac.files import read_json, write_json
 from tfac.errors import DataError
 
 ORIGIN_FILE = Path("assets.extra", "pipeline.json")

@@ -21,7 +21,7 @@ from typing import Any
 
 from pipelines.engine.artifacts import Artifact, Examples, InferenceResult, Model
 from pipelines.engine.graph import Node, Pipeline, Reference, Resolve
-from pipelines.engine.json_files import read_json
+from tfac.files import read_json
 from pipelines.runners.kubeflow_step import encode_parameter, plain_type
 from tfac.errors import ConfigError, DataError
 from tfac.files import whole_file

@@ -15,7 +15,7 @@ from typing import Any
 
 from pipelines.engine.artifacts import ARTIFACT_TYPES, Artifact
 from pipelines.engine.component import ComponentSpec, spec
-from pipelines.engine.json_files import read_json, write_json
+from tfac.files import read_json, write_json
 from tfac.errors import DataError
 
 _CONTENTS, _PROPERTIES = "contents", "properties.json"

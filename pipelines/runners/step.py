@@ -14,7 +14,7 @@ from typing import Any
 
 from pipelines.engine.artifacts import ARTIFACT_TYPES, Artifact, Origin
 from pipelines.engine.child import start
-from pipelines.engine.json_files import read_json, write_json
+from tfac.files import read_json, write_json
 from tfac import errors
 
 _REQUEST, _ANSWER = "request.json", "answer.json"

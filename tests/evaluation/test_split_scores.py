@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from tfac.attributes import default_groups
-from tfac.data.records.pipeline import evaluation_dataset, read_info
+from tfac.data.records.info import read_info
+from tfac.data.records.pipeline import evaluation_dataset
 from tfac.errors import ConfigError, DataError
 from tfac.evaluation.split_scores import score_split
 from tfac.inference.trained_network import TrainedNetwork

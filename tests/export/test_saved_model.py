@@ -11,7 +11,8 @@ from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow.python.framework import op_def_registry
 
 from tfac.errors import ConfigError, DataError
-from tfac.export import ExportOptions, describe, export_saved_model, saved_model, versions
+from tfac.export import ExportOptions, describe, export_saved_model, saved_model
+from tfac.files import version_folders
 from tfac.landmarks import DLIB_72
 from tfac.photos.preprocessing import read_picture
 from tfac.training.config import TrainConfig
@@ -95,7 +96,7 @@ def test_evaluation_of_another_model_is_refused(small, evaluation, tmp_path):
     del evaluation["attributes"]["Young"]
     with pytest.raises(DataError, match="evaluation: expected the attributes of the model"):
         export_saved_model(small, tmp_path / "small", BARE, evaluation)
-    assert not versions(tmp_path / "small")
+    assert not version_folders(tmp_path / "small")
 
 
 @pytest.mark.parametrize(
@@ -244,7 +245,7 @@ def test_versions_rise_above_the_largest(small, tmp_path):
     (tmp_path / "7").mkdir()
     (tmp_path / "notes").mkdir()
     assert export_saved_model(small, tmp_path, BARE) == tmp_path / "8"
-    assert versions(tmp_path) == [1, 7, 8]
+    assert list(version_folders(tmp_path)) == [1, 7, 8]
 
 
 def test_failed_export_leaves_nothing(small, tmp_path, monkeypatch):
@@ -263,7 +264,7 @@ def test_exports_at_the_same_time_get_versions_of_their_own(small, tmp_path, mon
     barrier, describe = threading.Barrier(2, timeout=60), saved_model.describe
 
     def meet(trained, evaluation):
-        if not versions(tmp_path):
+        if not version_folders(tmp_path):
             barrier.wait()
         return describe(trained, evaluation)
 

@@ -3,7 +3,8 @@ import json
 import numpy as np
 import pytest
 
-from tfac.data.records.pipeline import evaluation_dataset, read_info
+from tfac.data.records.info import read_info
+from tfac.data.records.pipeline import evaluation_dataset
 from tfac.errors import ConfigError, DataError
 from tfac.training import class_balance
 from tfac.training.class_balance import (

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from tfac.data.records.pipeline import evaluation_dataset, read_info
+from tfac.data.records.info import read_info
+from tfac.data.records.pipeline import evaluation_dataset
 from tfac.losses import get_attribute_loss
 from tfac.models import create_backbone
 from tfac.models.dlib_weights import load_dlib_weights

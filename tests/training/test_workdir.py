@@ -58,7 +58,7 @@ def test_without_a_landmark_branch_there_is_no_scheme(tiny_records, tmp_path, ti
 
 
 def test_run_that_saved_nothing_leaves_the_workdir_free(tiny_records, tmp_path, tiny_network):
-    from tfac.data.records.pipeline import read_info
+    from tfac.data.records.info import read_info
     from tfac.training.workdir import claim_workdir, read_record
 
     for epochs in (1, 2):

@@ -68,7 +68,8 @@ def main() -> None:
     """Evaluates, prints the table and writes the report and its picture."""
     import_tensorflow_quietly()
 
-    from tfac.data.records.pipeline import evaluation_dataset, read_batches, read_info
+    from tfac.data.records.info import read_info
+    from tfac.data.records.pipeline import evaluation_dataset, read_batches
     from tfac.evaluation.charts import draw_bars
     from tfac.evaluation.report import format_report, summarise, write_report
     from tfac.evaluation.slices import parse_slices

@@ -15,7 +15,6 @@ In a report every rate is in percent, and what is undefined is NaN (null in the 
 | slices.NAME | the keys from `pictures` to `attributes` for a part, such as Male=1*Young=0 |
 """
 
-import json
 import math
 import os
 from collections.abc import Sequence
@@ -31,7 +30,7 @@ from tfac.evaluation.attribute_metrics import (
 )
 from tfac.evaluation.slices import slice_rows
 from tfac.evaluation.split_scores import SplitScores
-from tfac.files import whole_file
+from tfac.files import write_json
 
 Report = dict[str, Any]
 
@@ -91,9 +90,7 @@ def _summarise_rows(
 
 def write_report(report: Report, path: str | os.PathLike) -> None:
     """Writes the report as JSON, whole or not at all; NaN becomes null."""
-    with whole_file(path) as aside:
-        text = json.dumps(_without_nan(report), indent=2, allow_nan=False)
-        aside.write_text(text + "\n", encoding="utf-8")
+    write_json(path, _without_nan(report), indent=2)
 
 
 def format_report(report: Report) -> str:

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from tfac.data.records.info import RecordsInfo
-from tfac.data.records.pipeline import evaluation_dataset, read_batches, read_info
+from tfac.data.records.info import read_info
+from tfac.data.records.pipeline import evaluation_dataset, read_batches
 from tfac.evaluation.attention_pictures import draw_attention
 from tfac.evaluation.report import summarise, write_report
 from tfac.evaluation.split_scores import SplitScores, score_split

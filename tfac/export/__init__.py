@@ -8,7 +8,6 @@ from tfac.export.saved_model import (
     ExportOptions,
     describe,
     export_saved_model,
-    versions,
 )
 from tfac.export.warmup import WARMUP_BATCH_SIZES, WARMUP_FILE
 from tfac.inference.signatures import INPUT_SIZES
@@ -24,5 +23,4 @@ __all__ = [
     "ExportOptions",
     "describe",
     "export_saved_model",
-    "versions",
 ]

@@ -30,7 +30,7 @@ from tfac.evaluation.report import write_report
 from tfac.export.formats import FORMATS_FOLDER, check_formats, write_formats
 from tfac.export.model_card import write_model_card
 from tfac.export.warmup import WARMUP_BATCH_SIZES, WARMUP_FILE, write_warmup_requests
-from tfac.files import whole_directory
+from tfac.files import version_folders, whole_directory
 from tfac.inference.signatures import INPUT_SIZES, create_signatures, describe_explanation
 from tfac.inference.trained_network import TrainedNetwork
 from tfac.speed.folding import create_folded_network
@@ -112,7 +112,7 @@ def export_saved_model(
     if directory.exists() and not directory.is_dir():
         raise DataError(f"expected a folder for the versions of a model, but {directory} is a file")
     while True:
-        path = directory / str(max(versions(directory), default=0) + 1)
+        path = directory / str(max(version_folders(directory), default=0) + 1)
         try:
             with whole_directory(path) as folder:
                 _write(trained, folder, directory.name, options, evaluation)
@@ -121,14 +121,6 @@ def export_saved_model(
             # If the path exists, another export took this number meanwhile: take the next.
             if not path.exists():
                 raise DataError(f"{path}: the export cannot be written: {error}") from error
-
-
-def versions(directory: str | os.PathLike) -> list[int]:
-    """Returns the versions under `directory` in rising order; none where it does not exist."""
-    directory = Path(directory)
-    if not directory.is_dir():
-        return []
-    return sorted(int(path.name) for path in directory.iterdir() if path.name.isdecimal())
 
 
 def describe(

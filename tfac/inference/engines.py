@@ -25,6 +25,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfac.errors import ConfigError, DataError
+from tfac.files import read_json
 from tfac.inference.prediction import has_a_threshold_each
 from tfac.inference.signatures import create_signatures
 from tfac.inference.trained_network import TrainedNetwork
@@ -166,14 +167,11 @@ def _infos(specs: Mapping[str, tf.TensorSpec]) -> dict[str, TensorInfo]:
 
 def _read_metadata(folder: Path) -> dict[str, Any]:
     path = folder / _EXTRA / "tfac.json"
+    metadata = read_json(path, "an export of tfac; write one with tfac-export")
     try:
-        metadata = json.loads(path.read_text("utf-8"))
         understood = has_a_threshold_each(metadata)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(
-            f"expected an export of tfac with {path}. Received: {error!r}. "
-            "Write one with tfac-export"
-        ) from error
+    except (KeyError, TypeError) as error:
+        raise DataError(f"{path}: expected what tfac-export writes. Received: {error!r}") from error
     if not understood:
         raise DataError(f"{path}: expected as many threshold_probabilities as attributes")
     return metadata

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from tfac.errors import DataError
+from tfac.files import version_folders
 from tfac.inference.prediction import Picture, Prediction
 from tfac.photos.pictures import MAX_PIXELS
 
@@ -127,14 +128,10 @@ def version_folder(path: Path) -> Path:
         return path
     if not path.is_dir():
         raise DataError(f"expected the folder of an exported model, but there is none at {path}")
-    found = [
-        folder
-        for folder in path.iterdir()
-        if folder.name.isdecimal() and (folder / "saved_model.pb").is_file()
-    ]
-    if not found:
-        raise DataError(f"expected {path} to hold saved_model.pb or a version such as 1/")
-    return max(found, key=lambda folder: int(folder.name))
+    for folder in reversed(version_folders(path).values()):
+        if (folder / "saved_model.pb").is_file():
+            return folder
+    raise DataError(f"expected {path} to hold saved_model.pb or a version such as 1/")
 
 
 def _checked(picture: Picture, position: int) -> Picture:

@@ -1,17 +1,16 @@
 """Weights of an attribute's two classes, from how often each is in the training split."""
 
 import dataclasses
-import json
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
-import tqdm
 
 from tfac.data.records.info import RecordsInfo, check_shards
 from tfac.data.records.pipeline import dataset_options, read_batches
 from tfac.errors import DataError
-from tfac.files import whole_file
+from tfac.files import read_json, write_json
+from tfac.progress import progress
 
 COUNTS_FILE = "label_counts.json"
 _BATCH = 1024  # records
@@ -75,7 +74,7 @@ def count_labels(info: RecordsInfo, split: str, show_progress: bool = False) -> 
     batches = records.batch(_BATCH).map(labels, num_parallel_calls=tf.data.AUTOTUNE)
     batches = batches.with_options(dataset_options())
     totals = np.zeros((2, len(info.attributes)), np.int64)
-    with tqdm.tqdm(
+    with progress(
         total=info.splits[split],
         desc=f"counting the labels of {split}",
         unit="picture",
@@ -105,18 +104,17 @@ def cached_label_counts(
     identity = {"fingerprint": info.fingerprint, "split": split}
     if path.is_file():
         try:
-            record = json.loads(path.read_text(encoding="utf-8"))
+            record = read_json(path)
             if {key: record[key] for key in identity} == identity:
                 pairs = np.array(list(record["labels"].values()), np.int64)  # [A, 2]
                 return LabelCounts(positives=pairs[:, 0], negatives=pairs[:, 1])
-        except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise DataError(f"{path} is not what tfac-train wrote: {error}") from error
     counts = count_labels(info, split, show_progress)
     if not writes:
         return counts
     pairs = np.stack([counts.positives, counts.negatives], axis=1).tolist()
     labels = dict(zip(info.attributes, pairs, strict=True))
-    with whole_file(path) as aside:
-        record = {**identity, "classes": ["positives", "negatives"], "labels": labels}
-        aside.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    record = {**identity, "classes": ["positives", "negatives"], "labels": labels}
+    write_json(path, record, indent=2)
     return counts

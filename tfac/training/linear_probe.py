@@ -9,12 +9,13 @@ from collections.abc import Iterable
 import keras
 import numpy as np
 import tensorflow as tf
-import tqdm
+from tqdm import tqdm
 from scipy.optimize import minimize
 
 from tfac.data.records.info import RecordsInfo
 from tfac.data.records.pipeline import evaluation_dataset, read_batches
 from tfac.losses import AttributeLoss
+from tfac.progress import progress
 from tfac.speed.inference_folding import folding_batch_norms
 from tfac.training.config import TrainConfig
 
@@ -52,10 +53,10 @@ def fit_head(
         info, config.train_split, image_size=config.image_size, batch_size=_BATCH
     )
     batches = read_batches(dataset.take(-(-count // _BATCH)), info, config.train_split)
-    with tqdm.tqdm(
+    with progress(
         total=count, desc="features", unit="picture", disable=not show_progress
-    ) as progress:
-        features, labels, mask = _features(model, batches, config, progress)
+    ) as bar:
+        features, labels, mask = _features(model, batches, config, bar)
     weights = mask
     if attribute_loss.class_weights is not None:
         weights = mask * np.where(labels > 0.5, *np.transpose(attribute_loss.class_weights)[::-1])
@@ -131,7 +132,7 @@ def _features(
     model: keras.Model,
     batches: Iterable[dict[str, tf.Tensor]],
     config: TrainConfig,
-    progress: tqdm.tqdm,
+    bar: tqdm,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Returns features float16 [V, N, F], V versions of each picture; labels and mask [N, A]."""
 
@@ -151,5 +152,5 @@ def _features(
         features.append(versions(batch["images"]).numpy())
         labels.append(batch["labels"].numpy())
         mask.append(batch["label_mask"].numpy())
-        progress.update(len(labels[-1]))
+        bar.update(len(labels[-1]))
     return np.concatenate(features, axis=1), np.concatenate(labels), np.concatenate(mask)

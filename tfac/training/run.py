@@ -9,13 +9,8 @@ import tensorflow as tf
 from absl import logging
 
 from tfac.data.records.info import RecordsInfo
-from tfac.data.records.pipeline import (
-    PREFETCHED_BATCHES,
-    evaluation_dataset,
-    read_batches,
-    read_info,
-    train_dataset,
-)
+from tfac.data.records.info import read_info
+from tfac.data.records.pipeline import PREFETCHED_BATCHES, evaluation_dataset, read_batches, train_dataset
 from tfac.errors import ConfigError
 from tfac.inference.predict_step import create_predict_step
 from tfac.losses import AttributeLoss, PartGuidance, get_attribute_loss

@@ -3,7 +3,6 @@
 import dataclasses
 import importlib.metadata
 import inspect
-import json
 import platform
 import shutil
 from pathlib import Path
@@ -14,7 +13,7 @@ import keras
 from tfac.attributes import AttributeGroups, default_groups
 from tfac.data.records.info import RecordsInfo
 from tfac.errors import ConfigError, DataError
-from tfac.files import whole_directory, whole_file
+from tfac.files import read_json, whole_directory, whole_file, write_json
 from tfac.inference.trained_network import TrainedNetwork
 from tfac.landmarks import LandmarkScheme, get_landmark_scheme
 from tfac.losses import get_attribute_loss
@@ -234,8 +233,7 @@ def claim_workdir(
     elif writes:
         if config.has_own_backbone:
             _keep_backbone(config, workdir)
-        with whole_file(workdir / CONFIG_FILE) as path:
-            path.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+        write_json(workdir / CONFIG_FILE, record, indent=2)
 
 
 def read_record(workdir: Path) -> dict[str, Any]:
@@ -244,16 +242,7 @@ def read_record(workdir: Path) -> dict[str, Any]:
     Raises:
         DataError: there is no such file, or it is no JSON object.
     """
-    path = workdir / CONFIG_FILE
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise DataError(f"expected {path}, which tfac-train writes, but it is missing") from error
-    except (OSError, ValueError) as error:
-        raise DataError(f"cannot read {path}: {error}") from error
-    if not isinstance(record, dict):
-        raise DataError(f"{path}: expected a JSON object. Received: {type(record).__name__}")
-    return record
+    return read_json(workdir / CONFIG_FILE, "the folder of a run, with what tfac-train writes")
 
 
 def _versions() -> dict[str, str]:

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfac.data.records.pipeline import evaluation_dataset, read_batches, read_info, train_dataset
+from tfac.data.records.info import read_info
+from tfac.data.records.pipeline import evaluation_dataset, read_batches, train_dataset
 from tfac.errors import ConfigError, DataError
 
 STEPS_PER_EPOCH = 24 // 5

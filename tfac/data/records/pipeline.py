@@ -23,22 +23,10 @@ import tensorflow as tf
 from absl import logging
 
 from tfac.data.records.augmentation import mirror_half
-from tfac.data.records.info import RecordsInfo, check_shards, find_damage, read_info
+from tfac.data.records.info import RecordsInfo, check_shards, find_damage
 from tfac.errors import ConfigError, DataError
 from tfac.files import whole_directory
 from tfac.photos.preprocessing import read_picture
-
-__all__ = [
-    "PREFETCHED_BATCHES",
-    "RecordsInfo",
-    "dataset_options",
-    "decode_records",
-    "evaluation_dataset",
-    "read_batches",
-    "read_info",
-    "serialized_records",
-    "train_dataset",
-]
 
 # How many files are read at a time and how many records from each in turn. The order of records
 # depends on both, so they are fixed rather than tuned to the machine.
