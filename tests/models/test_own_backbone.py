@@ -5,6 +5,7 @@ import keras_hub
 import numpy as np
 import pytest
 
+from tests.models.model_checks import create_tiny_backbone, random_images
 from tfac.errors import ConfigError
 from tfac.models import (
     Baseline,
@@ -17,24 +18,14 @@ from tfac.models import (
 )
 from tfac.speed.folding import copy_network
 
-IMAGES = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3)).astype(np.uint8)
+IMAGES = random_images(2, 64, 64)
 NETWORKS = {Baseline: {}, MGGNet: {}, TwoCropNet: {"whole_size": (64, 48)}}
-
-
-def create_tiny(strides=(4, 2, 2, 2), size=(None, None)):
-    """A backbone with random statistics; channels 4, 8, 12, ... after each stride."""
-    maps = images = keras.Input((*size, 3))
-    for number, stride in enumerate(strides, start=1):
-        maps = keras.layers.Conv2D(4 * number, 3, strides=stride, padding="same")(maps)
-        maps = keras.layers.BatchNormalization(moving_mean_initializer="random_normal")(maps)
-        maps = keras.layers.ReLU()(maps)
-    return keras.Model(images, maps, name="tiny")
 
 
 @pytest.fixture(scope="module")
 def sources(tmp_path_factory):
     folder = tmp_path_factory.mktemp("backbones")
-    model = create_tiny()
+    model = create_tiny_backbone()
     model.compile("sgd", "mse")
     model.save(folder / "tiny.keras")
     resnet = keras_hub.models.ResNetBackbone(
@@ -118,12 +109,16 @@ def shapes(backbone):
 
 
 def test_levels_are_the_last_maps_of_their_strides(sources):
-    assert shapes(create_tiny()) == {"P3": (8, 8, 8), "P4": (4, 4, 12), "P5": (2, 2, 16)}
-    assert shapes(create_tiny((2, 4, 2))) == {"P3": (8, 8, 8), "P4": (4, 4, 12), "P5": (4, 4, 12)}
-    assert shapes(create_tiny((8, 4), (64, 64))) == {"P3": (8, 8, 4), "P5": (2, 2, 8)}
+    assert shapes(create_tiny_backbone()) == {"P3": (8, 8, 8), "P4": (4, 4, 12), "P5": (2, 2, 16)}
+    assert shapes(create_tiny_backbone((2, 4, 2))) == {
+        "P3": (8, 8, 8),
+        "P4": (4, 4, 12),
+        "P5": (4, 4, 12),
+    }
+    assert shapes(create_tiny_backbone((8, 4), (64, 64))) == {"P3": (8, 8, 4), "P5": (2, 2, 8)}
     preset, _ = sources["preset"]
     assert shapes(preset) == {"P3": (8, 8, 4), "P4": (4, 4, 8), "P5": (2, 2, 16)}
-    extractor = create_feature_extractor(create_tiny())
+    extractor = create_feature_extractor(create_tiny_backbone())
     image = np.random.default_rng(0).normal(size=(1, 64, 64, 3))
     assert np.min(extractor(image)["P3"]) == 0  # after the ReLU
 
@@ -155,7 +150,7 @@ def test_sequential_models_and_lists_of_one_tensor_count_as_functional():
 
 
 def test_missing_level_is_refused_by_the_networks_that_need_it():
-    two = create_tiny((8, 4))
+    two = create_tiny_backbone((8, 4))
     assert create_model("lga_net", backbone=two, levels=["P3", "P5"]).built
     for network in ("mgg_net", "two_crop_net"):
         with pytest.raises(ConfigError, match="levels P3, P4.*Received: tiny, which has no P4"):
@@ -227,4 +222,4 @@ def test_other_models_are_refused(tmp_path):
     with pytest.raises(ConfigError, match="that Keras can load"):
         Baseline(tmp_path)
     with pytest.raises(ConfigError, match="32 for another backbone.*16 for a model of your own"):
-        Baseline(create_tiny(), output_stride=16)
+        Baseline(create_tiny_backbone(), output_stride=16)
