@@ -3,6 +3,7 @@
 import json
 
 import keras
+import keras_hub
 import numpy as np
 import tensorflow as tf
 
@@ -24,6 +25,20 @@ def create_tiny_backbone(strides=(4, 2, 2, 2), size=(None, None)):
         maps = keras.layers.BatchNormalization(moving_mean_initializer="random_normal")(maps)
         maps = keras.layers.ReLU()(maps)
     return keras.Model(images, maps, name="tiny")
+
+
+def create_tiny_resnet():
+    """A ResNet of one block a stage, which has the name of another one."""
+    return keras_hub.models.ResNetBackbone(
+        input_conv_filters=[64],
+        input_conv_kernel_sizes=[7],
+        stackwise_num_filters=[64, 4, 8, 16],
+        stackwise_num_blocks=[1, 1, 1, 1],
+        stackwise_num_strides=[1, 2, 2, 2],
+        block_type="basic_block",
+        image_shape=(None, None, 3),
+        name="resnet18",
+    )
 
 
 def run_model_test(
@@ -49,8 +64,8 @@ def run_model_test(
     _check_sizes(model, smallest, options)
     _check_gradients(model)
     _check_order(model, create, heads, options)
-    for policy in ("float32", "mixed_float16", "mixed_bfloat16"):
-        _check_file(create(dtype=policy), tmp_path / f"{policy}.keras", options)
+    for each in (model, create(dtype="mixed_float16"), create(dtype="mixed_bfloat16")):
+        _check_file(each, tmp_path / "model.keras", options)
 
 
 def _check_variables(model):
