@@ -24,26 +24,28 @@ def test_last_map_has_stride_32(name, channels):
     assert create_backbone(name)(IMAGES).shape == (1, 2, 2, channels)
 
 
-@pytest.mark.parametrize(("output_stride", "side"), [(8, 8), (16, 4), (32, 2)])
-def test_output_stride_changes_the_map_and_not_the_weights(output_stride, side):
-    backbone = create_backbone("resnet18", output_stride)
-    assert backbone(IMAGES).shape == (1, side, side, 512)
-    assert backbone.count_params() == 11_186_112
-
-
 @pytest.mark.parametrize(
-    ("name", "output_stride", "expected"),
+    ("name", "output_stride", "policy", "expected"),
     [
-        ("resnet18", 32, {"P3": (8, 8, 128), "P4": (4, 4, 256), "P5": (2, 2, 512)}),
-        ("resnet18", 16, {"P3": (8, 8, 128), "P4": (4, 4, 256), "P5": (4, 4, 512)}),
-        ("resnet18", 8, {"P3": (8, 8, 128), "P4": (8, 8, 256), "P5": (8, 8, 512)}),
-        ("vgg16", 32, {"P3": (8, 8, 256), "P4": (4, 4, 512), "P5": (2, 2, 512)}),
-        ("alexnet", 32, {"P3": (4, 4, 384), "P4": (4, 4, 256), "P5": (2, 2, 256)}),
-        ("dlib_resnet29", 32, {"P3": (7, 7, 64), "P4": (3, 3, 128), "P5": (1, 1, 512)}),
+        ("resnet18", 32, "float32", {"P3": (8, 8, 128), "P4": (4, 4, 256), "P5": (2, 2, 512)}),
+        (
+            "resnet18",
+            16,
+            "mixed_bfloat16",
+            {"P3": (8, 8, 128), "P4": (4, 4, 256), "P5": (4, 4, 512)},
+        ),
+        ("resnet18", 8, "float32", {"P3": (8, 8, 128), "P4": (8, 8, 256), "P5": (8, 8, 512)}),
+        ("vgg16", 32, "float32", {"P3": (8, 8, 256), "P4": (4, 4, 512), "P5": (2, 2, 512)}),
+        (
+            "alexnet",
+            32,
+            "mixed_bfloat16",
+            {"P3": (4, 4, 384), "P4": (4, 4, 256), "P5": (2, 2, 256)},
+        ),
+        ("dlib_resnet29", 32, "float32", {"P3": (7, 7, 64), "P4": (3, 3, 128), "P5": (1, 1, 512)}),
     ],
 )
-@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
-def test_levels_end_the_backbones_blocks(name, output_stride, expected, policy):
+def test_levels_end_the_backbones_blocks(name, output_stride, policy, expected):
     backbone = create_backbone(name, output_stride, dtype=policy)
     extractor = create_feature_extractor(backbone)
     feature_maps = extractor(IMAGES)
@@ -52,6 +54,7 @@ def test_levels_end_the_backbones_blocks(name, output_stride, expected, policy):
         np.array(feature_maps["P5"], np.float32), np.array(backbone(IMAGES), np.float32)
     )
     assert [id(v) for v in extractor.variables] == [id(v) for v in backbone.variables]
+    assert name != "resnet18" or backbone.count_params() == 11_186_112  # whatever the stride
 
 
 def test_weights_from_a_local_file(tmp_path):
@@ -91,7 +94,10 @@ def test_presets_are_those_that_kerashub_publishes():
 
 
 def test_preset_of_another_class_is_refused(tmp_path):
-    create_backbone("vgg16").save_to_preset(str(tmp_path / "preset"))
+    vgg = keras_hub.models.VGGBackbone(
+        stackwise_num_repeats=[1], stackwise_num_filters=[4], image_shape=(None, None, 3)
+    )
+    vgg.save_to_preset(str(tmp_path / "preset"))
     with pytest.raises(ConfigError, match="does not hold weights for resnet18"):
         load_backbone_weights(create_backbone("resnet18"), str(tmp_path / "preset"))
 

@@ -1,18 +1,14 @@
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from tests.layers.test_spatial_pyramid_pooling import pool_by_loops
-from tfac.attributes import ATTRIBUTES, MCNN_AUX_GROUPS
+from tests.models.model_checks import random_images, run_model_test
+from tfac.attributes import MCNN_AUX_GROUPS
 from tfac.errors import ConfigError
 from tfac.models import MCNNAUX, create_model
 
 REST = ("around_head", "facial_hair", "cheeks", "fat")
-
-
-def random_images(*shape):
-    return np.random.default_rng(0).integers(0, 256, (*shape, 3)).astype(np.uint8)
 
 
 @pytest.fixture(scope="module")
@@ -47,9 +43,13 @@ def scores_by_loops(model, images):
     return mcnn_scores, scores
 
 
-@pytest.mark.parametrize("size", [(64, 64), (33, 47)])
-def test_scores_equal_plain_loops_over_the_attributes(model, size):
-    images = random_images(2, *size)
+def test_network_contract(tmp_path):
+    attributes = ("Male", *MCNN_AUX_GROUPS["around_head"][:8], *MCNN_AUX_GROUPS["fat"])
+    run_model_test(MCNNAUX, {"attributes": attributes}, tmp_path, heads=(attributes,))
+
+
+def test_scores_equal_plain_loops_over_the_attributes(model):
+    images = random_images(2, 33, 47)
     outputs = model(images)
     mcnn_scores, scores = scores_by_loops(model, images)
     np.testing.assert_allclose(outputs["mcnn_scores"], mcnn_scores, rtol=1e-3, atol=1e-4)
@@ -73,28 +73,6 @@ def test_aux_starts_as_the_identity():
     np.testing.assert_allclose(outputs["scores"], outputs["mcnn_scores"], rtol=1e-6)
 
 
-def test_permuted_attributes_permute_the_scores(model):
-    order = np.random.default_rng(2).permutation(len(ATTRIBUTES))
-    permuted = create_model("mcnn_aux", attributes=[ATTRIBUTES[i] for i in order])
-    permuted.set_weights(model.get_weights())
-    permuted.head.set_weights([weight[order] for weight in model.head.get_weights()])
-    kernel, bias = model.aux.get_weights()
-    permuted.aux.set_weights([kernel[order][:, order], bias[order]])
-    images = random_images(2, 40, 40)
-    expected = model(images)
-    for name, scores in permuted(images).items():
-        np.testing.assert_allclose(scores, np.array(expected[name])[:, order], atol=1e-4)
-
-
-def test_gradients_reach_every_weight(model):
-    with tf.GradientTape() as tape:
-        outputs = model(random_images(8, 64, 64), training=True)
-        loss = sum(tf.reduce_sum(tf.square(scores - 1.0)) for scores in outputs.values())
-    gradients = tape.gradient(loss, [variable.value for variable in model.trainable_variables])
-    for variable, gradient in zip(model.trainable_variables, gradients, strict=True):
-        assert gradient is not None and np.any(np.array(gradient) != 0), variable.path
-
-
 def test_the_loss_of_the_answer_trains_aux_alone(model):
     with tf.GradientTape() as tape:
         loss = tf.reduce_sum(tf.square(model(random_images(2, 32, 32))["scores"] - 1.0))
@@ -105,41 +83,6 @@ def test_the_loss_of_the_answer_trains_aux_alone(model):
         if gradient is not None
     }
     assert reached == {variable.path for variable in model.aux.trainable_variables}
-
-
-@pytest.mark.parametrize("size", [(1, 1), (3, 17), (64, 64), (109, 89)])
-def test_one_picture_of_any_size(model, size):
-    outputs = model(random_images(1, *size))
-    shapes = {name: tuple(scores.shape) for name, scores in outputs.items()}
-    assert shapes == model.compute_output_shape((1, *size, 3))
-    assert all(np.all(np.isfinite(scores)) for scores in outputs.values())
-
-
-def test_one_trace_serves_every_size(model):
-    traces = []
-
-    @tf.function(input_signature=[tf.TensorSpec((None, None, None, 3), tf.uint8)])
-    def score(images):
-        traces.append(1)
-        return model(images)["scores"]
-
-    for size in [(1, 64, 64), (3, 45, 71), (2, 33, 32)]:
-        images = random_images(*size)
-        np.testing.assert_allclose(score(images), model(images)["scores"], rtol=1e-3, atol=1e-3)
-    assert len(traces) == 1
-
-
-@pytest.mark.parametrize("policy", ["float32", "mixed_float16", "mixed_bfloat16"])
-def test_saved_model_file_gives_the_same_answers(tmp_path, policy):
-    attributes = ("Wearing_Hat", "Smiling", "Bald")
-    model = create_model("mcnn_aux", attributes=attributes, dtype=policy)
-    model.save(tmp_path / "model.keras")
-    restored = keras.models.load_model(tmp_path / "model.keras")
-    assert restored.get_config() == model.get_config()
-    images = random_images(2, 40, 48)
-    for name, scores in model(images).items():
-        assert scores.dtype == "float32"
-        np.testing.assert_array_equal(restored(images)[name], scores)
 
 
 def test_groups_without_an_answered_attribute_have_no_layers():

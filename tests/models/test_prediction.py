@@ -1,17 +1,18 @@
 import numpy as np
 import pytest
 
+from tests.models.model_checks import create_tiny_backbone, random_images
 from tfac.models import create_model, predict
 
 
 @pytest.fixture(scope="module")
 def model():
-    return create_model("dmm_cnn", backbone="resnet18")
+    return create_model("dmm_cnn", backbone=create_tiny_backbone())
 
 
 @pytest.fixture
 def images():
-    return np.random.default_rng(0).integers(0, 256, (2, 40, 48, 3)).astype(np.uint8)
+    return random_images(2, 40, 48)
 
 
 def test_without_the_flip_it_is_the_model_s_answer(model, images):
@@ -37,7 +38,7 @@ def test_a_mirrored_picture_has_the_same_scores(model, images):
 
 
 def test_the_model_s_own_arguments_reach_it(images):
-    model = create_model("mgg_net", backbone="resnet18", levels=("P4",))
+    model = create_model("mgg_net", backbone=create_tiny_backbone(), levels=("P4",))
     explained = predict(model, images, test_time_flip=True, explain=True)
     expected = model(images, explain=True)["P4_attention_mask"]
     np.testing.assert_array_equal(explained["P4_attention_mask"], expected)

@@ -1,16 +1,12 @@
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from tests.layers.test_spatial_pyramid_pooling import pool_by_loops
+from tests.models.model_checks import random_images, run_model_test
 from tfac.attributes import ATTRIBUTES, PS_MCNN_GROUPS
 from tfac.errors import ConfigError
 from tfac.models import PSMCNN, create_model
-
-
-def random_images(*shape):
-    return np.random.default_rng(0).integers(0, 256, (*shape, 3)).astype(np.uint8)
 
 
 @pytest.fixture(scope="module")
@@ -54,9 +50,13 @@ def scores_by_loops(model, images):
     return scores
 
 
-@pytest.mark.parametrize("size", [(64, 64), (33, 47)])
-def test_scores_equal_plain_loops_over_levels_and_attributes(model, size):
-    images = random_images(2, *size)
+def test_network_contract(tmp_path):
+    attributes = (*PS_MCNN_GROUPS["upper"][:6], *PS_MCNN_GROUPS["middle"][:5])
+    run_model_test(PSMCNN, {"attributes": attributes}, tmp_path, heads=(attributes,))
+
+
+def test_scores_equal_plain_loops_over_levels_and_attributes(model):
+    images = random_images(2, 33, 47)
     np.testing.assert_allclose(
         model(images)["scores"], scores_by_loops(model, images), rtol=1e-3, atol=1e-4
     )
@@ -78,17 +78,6 @@ def test_number_of_weights(model):
     assert model.count_params() == expected == 5_480_328
 
 
-def test_permuted_attributes_permute_the_scores(model):
-    order = np.random.default_rng(1).permutation(len(ATTRIBUTES))
-    permuted = create_model("ps_mcnn", attributes=[ATTRIBUTES[i] for i in order])
-    permuted.set_weights(model.get_weights())
-    permuted.head.set_weights([weight[order] for weight in model.head.get_weights()])
-    images = random_images(2, 40, 40)
-    np.testing.assert_allclose(
-        permuted(images)["scores"], np.array(model(images)["scores"])[:, order], atol=1e-5
-    )
-
-
 def test_a_group_reads_the_others_through_the_shared_network_alone(model):
     """Nothing of the upper network's last level reaches the mouth's score; its first level does."""
     images = random_images(1, 64, 64)
@@ -103,48 +92,6 @@ def test_a_group_reads_the_others_through_the_shared_network_alone(model):
     assert np.any(np.array(gradients[4])[..., :32] != 0)
     np.testing.assert_array_equal(np.array(gradients[4])[..., 32:], 0)
     np.testing.assert_array_equal(tf.convert_to_tensor(gradients[5]), 0)
-
-
-def test_gradients_reach_every_weight(model):
-    with tf.GradientTape() as tape:
-        loss = tf.reduce_sum(tf.square(model(random_images(8, 64, 64), training=True)["scores"]))
-    gradients = tape.gradient(loss, [variable.value for variable in model.trainable_variables])
-    for variable, gradient in zip(model.trainable_variables, gradients, strict=True):
-        assert gradient is not None and np.any(np.array(gradient) != 0), variable.path
-
-
-@pytest.mark.parametrize("size", [(1, 1), (3, 17), (64, 64), (109, 89)])
-def test_one_picture_of_any_size(model, size):
-    outputs = model(random_images(1, *size))
-    shapes = {name: tuple(scores.shape) for name, scores in outputs.items()}
-    assert shapes == model.compute_output_shape((1, *size, 3))
-    assert np.all(np.isfinite(outputs["scores"]))
-
-
-def test_one_trace_serves_every_size(model):
-    traces = []
-
-    @tf.function(input_signature=[tf.TensorSpec((None, None, None, 3), tf.uint8)])
-    def score(images):
-        traces.append(1)
-        return model(images)["scores"]
-
-    for size in [(1, 64, 64), (3, 45, 71), (2, 33, 32)]:
-        images = random_images(*size)
-        np.testing.assert_allclose(score(images), model(images)["scores"], atol=1e-4)
-    assert len(traces) == 1
-
-
-@pytest.mark.parametrize("policy", ["float32", "mixed_float16", "mixed_bfloat16"])
-def test_saved_model_file_gives_the_same_answers(tmp_path, policy):
-    model = create_model("ps_mcnn", attributes=("Young", "Bald", "Male"), dtype=policy)
-    model.save(tmp_path / "model.keras")
-    restored = keras.models.load_model(tmp_path / "model.keras")
-    assert restored.get_config() == model.get_config()
-    images = random_images(2, 40, 48)
-    scores = model(images)["scores"]
-    assert scores.dtype == "float32"
-    np.testing.assert_array_equal(restored(images)["scores"], scores)
 
 
 def test_groups_without_an_answered_attribute_have_no_network():

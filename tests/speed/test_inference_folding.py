@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.models.model_checks import create_tiny_resnet
 from tfac.models import create_model
 from tfac.speed.fused_normalization import fuse_batch_norms
 from tfac.speed.inference_folding import folding_batch_norms, folds
@@ -22,7 +23,7 @@ def fast_model(name="mgg_net", **options):
     use_matrix_products(model)
     rng = np.random.default_rng(2)
     call = tf.function(lambda images: model(images, training=True))
-    for _ in range(30):
+    for _ in range(10):
         call(tf.constant(rng.integers(0, 256, (8, 48, 48, 3), np.uint8)))
     return model
 
@@ -69,7 +70,7 @@ def test_answers_are_the_same_up_to_rounding(name, backbone, unfolded, images):
 
 def test_the_graph_follows_the_weights(images):
     """Traced once, it answers with what training has made of the network since."""
-    model = fast_model("baseline", backbone="resnet18")
+    model = fast_model("baseline", backbone=create_tiny_resnet())
     folded = inference(model, True)
     before = folded(images)["scores"]
     for weight in model.weights:
@@ -81,8 +82,8 @@ def test_the_graph_follows_the_weights(images):
 
 
 def test_bfloat16_is_as_near_to_float32_as_without_folding(images):
-    model = fast_model("baseline", backbone="resnet18", dtype="mixed_bfloat16")
-    exact = create_model("baseline", backbone="resnet18")
+    model = fast_model("baseline", backbone=create_tiny_resnet(), dtype="mixed_bfloat16")
+    exact = create_model("baseline", backbone=create_tiny_resnet())
     exact.set_weights(model.get_weights())
     exact = exact(images, training=False)["scores"]
     before, after = (
@@ -92,11 +93,11 @@ def test_bfloat16_is_as_near_to_float32_as_without_folding(images):
 
 
 def test_training_and_eager_calls_are_left_alone(images):
-    model = fast_model("baseline", backbone="resnet18")
+    model = fast_model("baseline", backbone=create_tiny_resnet())
     expected = model(images, training=False)["scores"]
     with folding_batch_norms():
         assert folds()
         np.testing.assert_array_equal(model(images, training=False)["scores"], expected)
         training = tf.function(lambda images: model(images, training=True))
-        assert norms(training, images) == 20
+        assert norms(training, images) == 12
     assert not folds()

@@ -38,13 +38,12 @@ def answers(model, images):
     return run(tf.cast(images, model.compute_dtype))
 
 
-@pytest.mark.parametrize("dtype", TOLERANCES)
-def test_model_can_be_called_without_a_graph(dtype):
-    images = maps(2, (6, 6))
+def test_model_can_be_called_without_a_graph():
+    images, options = maps(2, (6, 6)), {"dtype": "mixed_bfloat16"}
     found, expected = (
-        network((6, 6), products=products, dtype=dtype)(images) for products in (True, False)
+        network((6, 6), products=products, **options)(images) for products in (True, False)
     )
-    assert_same([found], [expected], TOLERANCES[dtype])
+    assert_same([found], [expected], TOLERANCES["mixed_bfloat16"])
 
 
 def convolutions(model, *shape):
@@ -61,27 +60,47 @@ def assert_same(found, expected, tolerance):
         np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance * np.abs(b).max(initial=0))
 
 
-@pytest.mark.parametrize("dtype", TOLERANCES)
+F32, B16, F16 = TOLERANCES
+VALID = {"padding": "valid"}
+
+
+# Each kind of kernel, stride and padding, each way to compute it and each precision with each
+# other, not all with all: maps of one cell, of up to 2x2 outputs, of up to 8x8, of more.
 @pytest.mark.parametrize(
-    "options",
+    ("options", "shape", "dtype"),
     [
-        {"kernel_size": 1},
-        {"kernel_size": 1, "strides": 2},
-        {},
-        {"kernel_size": (3, 2)},
-        {"strides": 2},
-        {"strides": (2, 1)},
-        {"kernel_size": 5},
-        {"kernel_size": 2, "strides": 3},
-        {"padding": "valid"},
-        {"padding": "valid", "strides": 2, "use_bias": False},
-        {"activation": "relu"},
+        ({"kernel_size": 1}, (1, 1), F32),
+        ({"kernel_size": 1}, (5, 8), B16),
+        ({"kernel_size": 1}, (9, 9), F16),
+        ({"kernel_size": 1, "strides": 2}, (1, 1), B16),
+        ({"kernel_size": 1, "strides": 2}, (4, 6), F32),
+        ({"kernel_size": 1, "strides": 2}, (5, 8), F16),
+        ({}, (1, 1), B16),
+        ({}, (2, 2), F32),
+        ({}, (2, 2), F16),
+        ({}, (3, 3), F32),
+        ({}, (4, 6), B16),
+        ({}, (9, 9), F16),
+        ({"kernel_size": (3, 2)}, (2, 2), B16),
+        ({"kernel_size": (3, 2)}, (5, 8), F16),
+        ({"strides": 2}, (3, 3), F32),
+        ({"strides": 2}, (4, 6), F16),
+        ({"strides": 2}, (9, 9), B16),
+        ({"strides": (2, 1)}, (2, 2), F32),
+        ({"strides": (2, 1)}, (5, 8), B16),
+        ({"kernel_size": 5}, (1, 1), F16),
+        ({"kernel_size": 5}, (2, 2), F32),
+        ({"kernel_size": 5}, (3, 3), B16),
+        ({"kernel_size": 2, "strides": 3}, (4, 6), B16),
+        ({"kernel_size": 2, "strides": 3}, (5, 8), F16),
+        (VALID, (3, 4), F16),
+        (VALID, (5, 8), B16),
+        (VALID | {"strides": 2, "use_bias": False}, (4, 6), F32),
+        (VALID | {"strides": 2, "use_bias": False}, (9, 9), F16),
+        ({"activation": "relu"}, (3, 3), B16),
     ],
 )
-@pytest.mark.parametrize("shape", [(1, 1), (3, 3), (2, 2), (4, 6), (5, 8), (9, 9)])
 def test_answers_and_gradients_are_keras_s(shape, options, dtype):
-    if options.get("padding") == "valid" and min(shape) < 3:
-        shape = (3, 4)
     images = maps(3, shape)
     model = network(shape, products=True, dtype=dtype, **options)
     # Keras in float32: in bfloat16 oneDNN leaves what it finds in memory where a place of the
@@ -133,9 +152,7 @@ def test_other_convolutions_are_left_alone(options):
     assert "convolution_op" not in vars(layer)
 
 
-@pytest.mark.parametrize(
-    ("name", "count"), [("resnet18", 20), ("resnet50", 53), ("dlib_resnet29", 29)]
-)
+@pytest.mark.parametrize(("name", "count"), [("resnet18", 20), ("dlib_resnet29", 29)])
 def test_every_convolution_of_a_backbone_is_found(name, count):
     assert use_matrix_products(create_backbone(name)) == count
 
