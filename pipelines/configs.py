@@ -24,8 +24,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tfac.files import read_json
 from tfac.errors import ConfigError, DataError
+from tfac.files import read_json
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]*")
 _TRAINING = ("experiment", "protocol", "options", "image_size")

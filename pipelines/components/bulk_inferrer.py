@@ -17,9 +17,8 @@ from pipelines.components.features import BEAM_RUNNER
 from pipelines.components.source_files import files_below, files_fingerprint
 from pipelines.engine.artifacts import InferenceResult, Input, Model, ModelBlessing, Output
 from pipelines.engine.component import Parameters, component
-from tfac.files import write_json
 from tfac.errors import ConfigError, DataError
-from tfac.files import whole_file
+from tfac.files import whole_file, write_json
 from tfac.inference.photo_prediction import (
     FaceCrop,
     FoundFace,

@@ -29,8 +29,8 @@ from pipelines.engine.artifacts import (
     Output,
 )
 from pipelines.engine.component import component
-from tfac.files import write_json
 from tfac.errors import DataError
+from tfac.files import write_json
 
 METRICS_FILE, VALIDATION_FILE, TFMA_FOLDER = "metrics.json", "validation.json", "tfma"
 BLESSED_FILE, NOT_BLESSED_FILE = "BLESSED", "NOT_BLESSED"

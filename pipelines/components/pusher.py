@@ -20,9 +20,9 @@ from pipelines.engine.artifacts import (
     PushedModel,
 )
 from pipelines.engine.component import component
-from tfac.files import read_json, version_folders, write_json
 from pipelines.engine.origin import read_origin, write_origin
 from tfac.errors import ConfigError, DataError, ServingError
+from tfac.files import read_json, version_folders, write_json
 
 PUSHED_FILE = "pushed.json"
 

@@ -3,8 +3,8 @@
 from pipelines.components.features import TRAIN
 from pipelines.engine.artifacts import Examples, Input, Output, TransformGraph
 from pipelines.engine.component import component
-from tfac.files import write_json
 from tfac.errors import ConfigError
+from tfac.files import write_json
 
 GRAPH_FOLDER, TRANSFORM_FILE = "saved_model", "transform.json"
 

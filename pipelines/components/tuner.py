@@ -22,8 +22,8 @@ from pipelines.engine.artifacts import (
     TransformGraph,
 )
 from pipelines.engine.component import component
-from tfac.files import read_json, write_json
 from tfac.errors import ConfigError, DataError, TrainingError
+from tfac.files import read_json, write_json
 
 HYPERPARAMETERS_FILE, TRIALS_FILE = "hyperparameters.json", "trials.json"
 

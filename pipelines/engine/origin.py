@@ -5,8 +5,8 @@ import os
 from pathlib import Path
 
 from pipelines.engine.artifacts import Model, Origin
-from tfac.files import read_json, write_json
 from tfac.errors import DataError
+from tfac.files import read_json, write_json
 
 ORIGIN_FILE = Path("assets.extra", "pipeline.json")
 _SQLITE = "sqlite:///"

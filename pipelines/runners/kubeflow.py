@@ -21,10 +21,9 @@ from typing import Any
 
 from pipelines.engine.artifacts import Artifact, Examples, InferenceResult, Model
 from pipelines.engine.graph import Node, Pipeline, Reference, Resolve
-from tfac.files import read_json
 from pipelines.runners.kubeflow_step import encode_parameter, plain_type
 from tfac.errors import ConfigError, DataError
-from tfac.files import whole_file
+from tfac.files import read_json, whole_file
 
 try:
     from kfp import compiler, dsl, kubernetes

@@ -15,8 +15,8 @@ from typing import Any
 
 from pipelines.engine.artifacts import ARTIFACT_TYPES, Artifact
 from pipelines.engine.component import ComponentSpec, spec
-from tfac.files import read_json, write_json
 from tfac.errors import DataError
+from tfac.files import read_json, write_json
 
 _CONTENTS, _PROPERTIES = "contents", "properties.json"
 _PLAIN = (str, int, float, bool)

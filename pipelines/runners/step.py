@@ -14,8 +14,8 @@ from typing import Any
 
 from pipelines.engine.artifacts import ARTIFACT_TYPES, Artifact, Origin
 from pipelines.engine.child import start
-from tfac.files import read_json, write_json
 from tfac import errors
+from tfac.files import read_json, write_json
 
 _REQUEST, _ANSWER = "request.json", "answer.json"
 

@@ -12,8 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tfac.data.records.info import RecordsInfo
-from tfac.data.records.info import read_info
+from tfac.data.records.info import RecordsInfo, read_info
 from tfac.data.records.pipeline import evaluation_dataset, read_batches
 from tfac.evaluation.attention_pictures import draw_attention
 from tfac.evaluation.report import summarise, write_report

@@ -9,8 +9,8 @@ from collections.abc import Iterable
 import keras
 import numpy as np
 import tensorflow as tf
-from tqdm import tqdm
 from scipy.optimize import minimize
+from tqdm import tqdm
 
 from tfac.data.records.info import RecordsInfo
 from tfac.data.records.pipeline import evaluation_dataset, read_batches
@@ -53,9 +53,7 @@ def fit_head(
         info, config.train_split, image_size=config.image_size, batch_size=_BATCH
     )
     batches = read_batches(dataset.take(-(-count // _BATCH)), info, config.train_split)
-    with progress(
-        total=count, desc="features", unit="picture", disable=not show_progress
-    ) as bar:
+    with progress(total=count, desc="features", unit="picture", disable=not show_progress) as bar:
         features, labels, mask = _features(model, batches, config, bar)
     weights = mask
     if attribute_loss.class_weights is not None:

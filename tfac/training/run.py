@@ -8,9 +8,13 @@ import keras
 import tensorflow as tf
 from absl import logging
 
-from tfac.data.records.info import RecordsInfo
-from tfac.data.records.info import read_info
-from tfac.data.records.pipeline import PREFETCHED_BATCHES, evaluation_dataset, read_batches, train_dataset
+from tfac.data.records.info import RecordsInfo, read_info
+from tfac.data.records.pipeline import (
+    PREFETCHED_BATCHES,
+    evaluation_dataset,
+    read_batches,
+    train_dataset,
+)
 from tfac.errors import ConfigError
 from tfac.inference.predict_step import create_predict_step
 from tfac.losses import AttributeLoss, PartGuidance, get_attribute_loss
@@ -82,7 +86,7 @@ def run_training(
 
     Args:
         config: the options.
-        data_dir: a prepared data set, see `tfac.data.records.pipeline.read_info`.
+        data_dir: a prepared data set, see `tfac.data.read_info`.
         workdir: the run's folder; made if it is not there.
         callbacks: Keras callbacks to run inside the loop.
         show_progress: draw a progress bar and print a line a validation.
