@@ -80,7 +80,7 @@ def _show_in_help(module: str) -> None:
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
         if not flag.default_as_str and "default" not in flag.help:
             required = any("other than None" in each.message for each in flag.validators)
-            flag.help += " (required)" if required else " (default: none)"
+            flag.help += " (required)" if required else " (default: not given)"
     sys.modules["__main__"].__doc__ = sys.modules[module].__doc__
 
 

@@ -54,7 +54,8 @@ def _describe(field: dataclasses.Field) -> str:
     limits = [describe_range(field), alone and f"{alone} alone"]
     limits = "; ".join(part for part in limits if part)
     text = field.metadata["help"] + (f" ({limits})" if limits else "")
-    return f"{text} (default: {str(default).lower()})"
+    shown = "not given" if default is None else str(default)
+    return f"{text} (default: {shown.lower() if isinstance(default, bool) else shown})"
 
 
 _DEFAULTS = get_config(_DEFAULT_EXPERIMENT, _PROTOCOL.default)
