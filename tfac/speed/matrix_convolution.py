@@ -12,7 +12,8 @@ import tensorflow as tf
 
 from tfac.speed.inference_folding import folds
 
-# Found by measuring on x86-64 with AVX-512, with and without AMX.
+# Found by measuring on x86-64 with AVX-512, with and without AMX; benchmarks/step_cost.py and
+# pytorch.py show what they give.
 _TINY = 4  # positions of the output map
 _SMALL = 64
 _SMALL_KERNEL = 3 * 3  # places of the kernel

@@ -63,7 +63,8 @@ from tfac.training.workdir import (
 _CALIBRATION_PICTURES = 128
 _SAMPLED_PICTURES = 10  # validation pictures a step that weighting=aw looks at
 # A validation batch has about so many pixels (512 pictures of 64x64), at least a training batch's:
-# casting and folding weights costs the same for any batch, and inference keeps few maps.
+# casting and folding weights costs the same for any batch, and inference keeps few maps
+# (benchmarks/validation.py).
 _VALIDATION_PIXELS = 2**21
 _VALIDATION_CACHE_BYTES = 2**30  # decoded validation pictures that are kept without being asked
 
