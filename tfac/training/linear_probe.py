@@ -24,8 +24,8 @@ _BATCH = 256
 _ITERATIONS = 40
 _ROWS = 2048  # in float32 at a time
 # By the loss of other pictures the best strength of L2 regularisation for 200, 600, 2,000 and 6,038
-# pictures of CelebA and 5,504 features was 3, 1, 1 and 0.3 of 0.3, 1, 3 and 10; how far that gets is
-# in benchmarks/few_pictures.py.
+# pictures of CelebA and 5,504 features was 3, 1, 1 and 0.3 of 0.3, 1, 3 and 10; see
+# benchmarks/few_pictures.py.
 _L2 = 30.0
 
 
