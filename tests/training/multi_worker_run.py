@@ -1,4 +1,4 @@
-"""One worker of a multi-worker run, or the same run on one device; see test_multi_worker.py.
+"""One worker of a multi-worker run, or the same run on its own; see test_multi_worker.py.
 
 Takes one argument, JSON: data, workdir, output, plain (no batch norm, no dropout), options (of
 `TrainConfig`), and perhaps signal and step: what the process does to itself after which step.
@@ -68,7 +68,8 @@ def main(task):
     state = run.run_training(
         TrainConfig(**task["options"]), task["data"], task["workdir"], callbacks, False
     )
-    weights = {f"w{i}": w for i, w in enumerate(state.model.weights)}
+    learnt = [*state.weighting.variables, *state.weighting.learnt_variables]
+    weights = {f"w{i}": w for i, w in enumerate([*state.model.weights, *learnt])}
     values = {**weights, "thresholds": state.thresholds}
     values["losses"] = np.array([float(loss["total"]) for loss in losses])
     np.savez(task["output"], **{k: ops.convert_to_numpy(v) for k, v in values.items()})
