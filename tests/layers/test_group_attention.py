@@ -20,23 +20,10 @@ def randomize(layer, seed=1):
         variable.assign(value.astype(np.float32))
 
 
-def batch_statistics(values):
-    """Mean and variance of each channel of [B, H, W, C]."""
-    batch, height, width, channels = values.shape
-    count = batch * height * width
-    mean, variance = np.zeros(channels), np.zeros(channels)
-    for channel in range(channels):
-        for value in values[..., channel].flat:
-            mean[channel] += value / count
-        for value in values[..., channel].flat:
-            variance[channel] += (value - mean[channel]) ** 2 / count
-    return mean, variance
-
-
 def normalise(values, layer, training):
     gamma, beta, mean, variance = (np.array(weight) for weight in layer.get_weights())
     if training:
-        mean, variance = batch_statistics(values)
+        mean, variance = values.mean(axis=(0, 1, 2)), values.var(axis=(0, 1, 2))
     return gamma * (values - mean) / np.sqrt(variance + 1e-5) + beta
 
 

@@ -1,5 +1,7 @@
 """A network small enough to train in a test, and a run with it."""
 
+import signal
+
 import keras
 import numpy as np
 import pytest
@@ -7,6 +9,25 @@ from keras import ops
 
 from tfac.training.config import TrainConfig
 from tfac.training.run import run_training
+
+
+class SignalAt(keras.callbacks.Callback):
+    """Sends this process a signal at the end of a training step, or as validation starts."""
+
+    def __init__(self, step=None, validation=None, number=signal.SIGTERM):
+        super().__init__()
+        self.step, self.validation, self.number = step, validation, number
+        self.steps = self.validations = 0
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.steps += 1
+        if self.steps == self.step:
+            signal.raise_signal(self.number)
+
+    def on_test_begin(self, logs=None):
+        self.validations += 1
+        if self.validations == self.validation:
+            signal.raise_signal(self.number)
 
 
 class TinyNetwork(keras.Model):

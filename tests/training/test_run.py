@@ -8,7 +8,9 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from tests.training.conftest import SignalAt
 from tfac import speed
 from tfac.data.records.pipeline import evaluation_dataset
 from tfac.errors import ConfigError, DataError, TrainingError
@@ -58,25 +60,6 @@ def contents(state):
 def assert_same(first, second):
     for a, b in zip(contents(first), contents(second), strict=True):
         np.testing.assert_array_equal(a, b)
-
-
-class SignalAt(keras.callbacks.Callback):
-    """Sends this process a signal at the end of a training step, or as validation starts."""
-
-    def __init__(self, step=None, validation=None, number=signal.SIGTERM):
-        super().__init__()
-        self.step, self.validation, self.number = step, validation, number
-        self.steps = self.validations = 0
-
-    def on_train_batch_end(self, batch, logs=None):
-        self.steps += 1
-        if self.steps == self.step:
-            signal.raise_signal(self.number)
-
-    def on_test_begin(self, logs=None):
-        self.validations += 1
-        if self.validations == self.validation:
-            signal.raise_signal(self.number)
 
 
 class Killed(BaseException):
@@ -320,17 +303,20 @@ def test_what_needs_landmarks_is_refused_without_any(
         run(tiny_records, tmp_path, dataclasses.replace(CONFIG, **options))
 
 
-def read_tensorboard(workdir):
-    """Tags of scalars with their values, and tags of pictures."""
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
+def read_events(workdir):
+    """The events of each tag."""
     events = EventAccumulator(str(workdir / "tensorboard"), size_guidance={"tensors": 0})
     events.Reload()
-    values = {}
-    for tag in events.Tags()["tensors"]:
-        arrays = [tf.make_ndarray(event.tensor_proto) for event in events.Tensors(tag)]
-        values[tag] = [array.item() for array in arrays if array.size == 1]
-    return values
+    return {tag: events.Tensors(tag) for tag in events.Tags()["tensors"]}
+
+
+def read_scalars(workdir):
+    """The values of each tag of scalars."""
+    arrays = {
+        tag: [tf.make_ndarray(event.tensor_proto) for event in events]
+        for tag, events in read_events(workdir).items()
+    }
+    return {tag: [v.item() for v in values if v.size == 1] for tag, values in arrays.items()}
 
 
 @pytest.mark.parametrize(
@@ -354,7 +340,7 @@ def test_weightings_go_with_class_balance_and_further_loss_terms(
     assert np.isfinite(weights).all() and (weights >= 0).all()
     assert weights.std() > 0
     assert (tmp_path / "label_counts.json").exists() == (balance != "none")
-    values = read_tensorboard(tmp_path)
+    values = read_scalars(tmp_path)
     assert values["training/base_loss"][0] > 0
     assert values["attribute_weights/Young"][-1] == weights[39]
 
@@ -364,7 +350,7 @@ def test_class_balance_changes_training_and_validation_losses(tiny_records, tmp_
     for balance in ("none", "majority"):
         config = dataclasses.replace(CONFIG, epochs=1, class_balance=balance)
         run(tiny_records, tmp_path / balance, config)
-        values = read_tensorboard(tmp_path / balance)
+        values = read_scalars(tmp_path / balance)
         found[balance] = values["training/mean_loss"][0], values["validation/mean_loss"][0]
     assert found["majority"][0] < found["none"][0]
     assert found["majority"][1] < found["none"][1]
@@ -373,12 +359,9 @@ def test_class_balance_changes_training_and_validation_losses(tiny_records, tmp_
 def test_masks_and_affinities_are_drawn_once_an_epoch(tiny_records, tmp_path, two_term_network):
     config = dataclasses.replace(CONFIG, epochs=2, update_interval=1, landmarks=False)
     run(tiny_records, tmp_path, config)
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    events = EventAccumulator(str(tmp_path / "tensorboard"), size_guidance={"tensors": 0})
-    events.Reload()
+    events = read_events(tmp_path)
     for tag in ("validation/attention_masks", "validation/affinity"):
-        assert [event.step for event in events.Tensors(tag)] == [0, 3, 6]
+        assert [event.step for event in events[tag]] == [0, 3, 6]
 
 
 def test_guidance_is_a_loss_of_its_own(tiny_records, tmp_path, two_term_network, short_intervals):
@@ -389,7 +372,7 @@ def test_guidance_is_a_loss_of_its_own(tiny_records, tmp_path, two_term_network,
         )
         workdir = tmp_path / str(guidance)
         run(tiny_records, workdir, config)
-        found[guidance] = read_tensorboard(workdir)
+        found[guidance] = read_scalars(workdir)
     assert "training/guidance_loss" not in found[0.0]
     first = found[1.0]["training/guidance_loss"][0]
     assert first > 0
