@@ -1,5 +1,6 @@
 """Fixtures shared by the tests: a tiny data set of records and the real faces, where present."""
 
+import dataclasses
 import io
 import os
 from pathlib import Path
@@ -12,6 +13,8 @@ import pytest
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 TINY_SPLITS = {"train": 24, "validation": 12, "test": 8}
+# Height and width; the first is the size that the tiny models were trained at.
+PICTURE_SIZES = [(48, 40), (61, 33), (20, 70), (218, 178)]
 
 
 @pytest.fixture(scope="session")
@@ -89,10 +92,11 @@ def tiny_records(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_trained():
-    """A DMM-CNN (ResNet18, 48x40) with random weights and thresholds amid its scores."""
+    """A DMM-CNN (a small ResNet, 48x40) with random weights and thresholds amid its scores."""
     import keras
     import tensorflow as tf
 
+    from tests.models.model_checks import create_tiny_resnet
     from tfac.attributes import ATTRIBUTES, default_groups
     from tfac.inference.trained_network import TrainedNetwork
     from tfac.landmarks import DLIB_72
@@ -102,7 +106,7 @@ def tiny_trained():
 
     keras.utils.set_random_seed(11)
     config = TrainConfig(backbone="resnet18", image_size=(48, 40), attribute_loss="squared_error")
-    model = create_model("dmm_cnn", backbone="resnet18")
+    model = create_model("dmm_cnn", backbone=create_tiny_resnet())
     noise = np.random.default_rng(5).integers(0, 256, (16, *config.image_size, 3), np.uint8)
     scores = model(tf.constant(noise), training=False)["scores"].numpy()
     return TrainedNetwork(
@@ -143,3 +147,42 @@ def tiny_export(tiny_trained, tmp_path_factory) -> Path:
     from tfac.export import export_saved_model
 
     return export_saved_model(tiny_trained, tmp_path_factory.mktemp("saved_models") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def pictures() -> list[np.ndarray]:
+    """Noise of several sizes and brightnesses, uint8 [H, W, 3]."""
+    rng = np.random.default_rng(3)
+    return [
+        np.clip(rng.normal(rng.uniform(50, 200), 40, (h, w, 3)), 0, 255).astype(np.uint8)
+        for h, w in PICTURE_SIZES
+    ]
+
+
+@pytest.fixture(scope="session")
+def encoded(pictures) -> list[bytes]:
+    """The pictures as JPEG files."""
+    import tensorflow as tf
+
+    return [tf.io.encode_jpeg(picture, quality=95).numpy() for picture in pictures]
+
+
+@pytest.fixture(scope="session")
+def tiny_signatures(tiny_export):
+    """What `tiny_export` can be asked."""
+    import tensorflow as tf
+
+    loaded = tf.saved_model.load(str(tiny_export))
+    yield loaded.signatures
+
+
+@pytest.fixture
+def small(tiny_trained):
+    """A trained model of a few weights; scores follow the mean colour."""
+    import keras
+
+    inputs = keras.Input((None, None, 3))
+    features = keras.layers.GlobalAveragePooling2D()(keras.layers.Rescaling(1 / 255)(inputs))
+    outputs = {"scores": keras.layers.Dense(40, dtype="float32")(features)}
+    model = keras.Model(inputs, outputs)
+    return dataclasses.replace(tiny_trained, model=model, landmark_scheme=None)

@@ -1,44 +1,18 @@
 import csv
 import json
-from html.parser import HTMLParser
 
 import numpy as np
 from PIL import Image
 
 from tests.experiments.run_files import write_failure, write_result
+from tests.html_page import Page
 from tfac.experiments.report import write_experiment_report
 from tfac.experiments.scoring import AFFINITY_FILE, MASKS_FILE
 from tfac.training.summaries import Summaries
 
 
-class Page(HTMLParser):
-    """Rows of cells of a page, its pictures and its text."""
-
-    def __init__(self, path):
-        super().__init__()
-        self.rows, self.pictures, self.text = [], [], ""
-        self.in_cell = False
-        self.feed(path.read_text())
-
-    def handle_starttag(self, tag, attributes):
-        if tag == "tr":
-            self.rows.append([])
-        if tag in ("td", "th"):
-            self.rows[-1].append("")
-            self.in_cell = True
-        if tag == "img":
-            self.pictures.append(dict(attributes)["src"])
-
-    def handle_endtag(self, tag):
-        self.in_cell = self.in_cell and tag not in ("td", "th")
-
-    def handle_data(self, data):
-        self.text += data
-        if self.in_cell:
-            self.rows[-1][-1] += data
-
-    def row(self, label, number=0):
-        return [row for row in self.rows if row and row[0] == label][number]
+def read_page(folder):
+    return Page(write_experiment_report(folder, "small", "test").read_text())
 
 
 def test_tables_have_the_paper_s_figures_beside_ours(tmp_path):
@@ -46,7 +20,7 @@ def test_tables_have_the_paper_s_figures_beside_ours(tmp_path):
         write_result(tmp_path, "baseline", seed, 80.0 + seed)
         write_result(tmp_path, "dmm_cnn", seed, 81.0 + 3 * seed)
     write_failure(tmp_path, "dmm_fac", 0, "the loss is <NaN>")
-    page = Page(write_experiment_report(tmp_path, "small", "test"))
+    page = read_page(tmp_path)
     headings, row = page.rows[0], page.row("DMM-CNN")
     cells = dict(zip(headings, row, strict=True))
     assert cells["paper, CelebA"] == "91.70" and cells["paper, LFWA"] == "86.56"
@@ -63,7 +37,7 @@ def test_tables_have_the_paper_s_figures_beside_ours(tmp_path):
 
 def test_grid_tables_come_in_the_paper_s_form(tmp_path):
     write_result(tmp_path, "mgg_net", 0, 80.0)
-    page = Page(write_experiment_report(tmp_path, "small", "test"))
+    page = read_page(tmp_path)
     assert page.row("Block 3+4")[1:] == [
         "paper, LFWA: 86.17ours: –",
         "paper, LFWA: 86.77ours: –",
@@ -73,7 +47,7 @@ def test_grid_tables_come_in_the_paper_s_form(tmp_path):
 
 def test_accuracy_by_attribute_stands_beside_the_paper_s(tmp_path):
     write_result(tmp_path, "dmm_cnn", 0, 80.0)
-    page = Page(write_experiment_report(tmp_path, "small", "test"))
+    page = read_page(tmp_path)
     assert page.text.count("DMM-CNN, accuracy by attribute") == 1
     attribute, of_celeba, of_lfwa, ours = page.row("Eyeglasses")
     assert (of_celeba, of_lfwa) == ("99.69", "92.83") and float(ours) > 0
@@ -81,7 +55,7 @@ def test_accuracy_by_attribute_stands_beside_the_paper_s(tmp_path):
 
 def test_departures_from_the_protocol_are_said(tmp_path):
     write_result(tmp_path, "moon", 0, 80.0, epochs=2)
-    page = Page(write_experiment_report(tmp_path, "small", "test"))
+    page = read_page(tmp_path)
     assert "Other options than the protocol's: epochs=2: moon" in page.text
 
 
@@ -98,7 +72,7 @@ def test_pictures_lie_beside_the_page(tmp_path):
     for name in (MASKS_FILE, AFFINITY_FILE):
         Image.fromarray(np.zeros((4, 4), np.uint8)).save(folder / name)
     path = write_experiment_report(tmp_path, "small", "test")
-    pictures = set(Page(path).pictures)
+    pictures = set(Page(path.read_text()).sources)
     assert pictures >= {
         "dmm_table1_attributes.png",
         "validation_losses.png",
@@ -123,4 +97,4 @@ def test_numbers_are_there_as_files(tmp_path):
 
 
 def test_report_of_nothing_is_a_page(tmp_path):
-    assert "No run has ended yet" in Page(write_experiment_report(tmp_path, "small", "test")).text
+    assert "No run has ended yet" in read_page(tmp_path).text

@@ -1,10 +1,10 @@
-import html.parser
 import json
 import math
 
 import numpy as np
 import pytest
 
+from tests.html_page import Page
 from tfac.attributes import ATTRIBUTES
 from tfac.errors import DataError
 from tfac.evaluation.report import summarise, write_report
@@ -67,35 +67,6 @@ def write(tmp_path):
     return write
 
 
-class Page(html.parser.HTMLParser):
-    """The page's tags, where its links lead, and the text in its tables."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.tags, self.links, self.anchors, self.rows = [], [], set(), []
-        self.in_cell = False
-        self.feed(text)
-
-    def handle_starttag(self, tag, attributes):
-        attributes = dict(attributes)
-        self.tags.append(tag)
-        self.links += [attributes[name] for name in ("href", "src") if name in attributes]
-        if "id" in attributes:
-            self.anchors.add(attributes["id"])
-        if tag == "tr":
-            self.rows.append([])
-        if tag in ("td", "th"):
-            self.rows[-1].append("")
-            self.in_cell = True
-
-    def handle_endtag(self, tag):
-        self.in_cell &= tag not in ("td", "th")
-
-    def handle_data(self, data):
-        if self.in_cell:
-            self.rows[-1][-1] += data
-
-
 def test_card_has_the_sections_of_mitchell_et_al(write):
     markdown, page = write(make_metadata(), make_evaluation())
     for section in (
@@ -118,6 +89,7 @@ def test_page_needs_no_other_file(write):
     _, page = write(make_metadata(), make_evaluation())
     parsed = Page(page)
     assert parsed.links and all(link.startswith("#") for link in parsed.links)
+    assert not parsed.sources
     assert {link[1:] for link in parsed.links} == parsed.anchors
     assert not {"script", "link", "img", "iframe"} & set(parsed.tags)
 

@@ -121,8 +121,6 @@ class Bar(importlib.abc.MetaPathFinder):
             raise ImportError(name + " is barred")
 sys.meta_path.insert(0, Bar())
 import numpy as np, tensorflow as tf
-from tensorflow.core.protobuf import saved_model_pb2
-from tensorflow.python.framework import op_def_registry
 
 imported = set(sys.modules)
 folder = sys.argv[1]
@@ -145,13 +143,6 @@ with tf.Graph().as_default(), tf.compat.v1.Session() as session:  # as TensorFlo
     for key, value in session.run(outputs, given).items():
         answers["session/" + key] = value
 np.savez(sys.argv[3], **answers)
-found = saved_model_pb2.SavedModel.FromString(open(folder + "/saved_model.pb", "rb").read())
-graph = found.meta_graphs[0].graph_def
-functions = {function.signature.name for function in graph.library.function}
-ops = {node.op for node in graph.node}
-ops |= {node.op for function in graph.library.function for node in function.node_def}
-print("unknown", sorted(op for op in ops - functions if op_def_registry.get(op) is None))
-print("python", sorted(op for op in ops if "PyFunc" in op))
 more = {name.split(".")[0] for name in set(sys.modules) - imported}
 print("imported", sorted(more & {"keras", *BARRED}))
 """
@@ -167,7 +158,7 @@ def test_runs_in_a_process_with_tensorflow_alone(tiny_export, tiny_signatures, p
         [sys.executable, "-I", "-c", ALONE, *arguments], capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines() == ["unknown []", "python []", "imported []"]
+    assert done.stdout.splitlines() == ["imported []"]
     here = {
         "serving_default": tiny_signatures["serving_default"](image_bytes=tf.constant(files)),
         "images": tiny_signatures["images"](images=tf.constant(images)),
@@ -188,7 +179,7 @@ def test_runs_in_a_process_with_tensorflow_alone(tiny_export, tiny_signatures, p
         {"model": "lga_net", "precision": "mixed_bfloat16", "test_time_flip": True},
         {"model": "mgg_net", "backbone": "vgg16", "attention_groups": "attributes"},
         {"model": "dmm_cnn", "backbone": "alexnet", "attribute_grouping": False},
-        {"model": "baseline", "backbone": "resnet50"},
+        {"model": "baseline", "backbone": "resnet18"},
         {"model": "mcnn_aux"},
         {"model": "ps_mcnn"},
     ],
@@ -229,15 +220,6 @@ def test_graph_has_no_op_that_only_python_runs(tiny_export):
     assert {"DecodeJpeg", "IgnoreErrorsDataset", "Conv2D"} <= ops  # the library is looked into
     assert not {op for op in ops if "PyFunc" in op}
     assert all(op_def_registry.get(op) for op in ops)
-
-
-def test_signatures_are_predict_with_the_batch_first(tiny_export):
-    signatures = dict(meta_graph(tiny_export).signature_def)
-    del signatures["__saved_model_init_op"]
-    for signature in signatures.values():
-        assert signature.method_name == "tensorflow/serving/predict"
-        for info in [*signature.inputs.values(), *signature.outputs.values()]:
-            assert info.tensor_shape.dim[0].size == -1
 
 
 def test_versions_rise_above_the_largest(small, tmp_path):

@@ -132,8 +132,8 @@ SIDE = 250  # of the drawn faces, pixels
 
 @pytest.fixture(scope="module")
 def drawn_faces():
-    """Four drawn faces [250, 250, 3], each with the eyes of its crop in pixels of the picture."""
-    pictures = [draw_face(sample_face(0, "train", number, 0), SIDE)[0] for number in (3, 4, 5, 6)]
+    """Two drawn faces [250, 250, 3], each with the eyes of its crop in pixels of the picture."""
+    pictures = [draw_face(sample_face(0, "train", number, 0), SIDE)[0] for number in (3, 4)]
     return [(picture, eyes_of_crop(picture)) for picture in pictures]
 
 
@@ -143,7 +143,7 @@ def eyes_of_crop(picture):
     return apply(invert(crop.aligned.to_crop), [LEFT_EYE, RIGHT_EYE])
 
 
-@pytest.mark.parametrize("right, down", [(1, 0), (0, 1), (3, -5)])
+@pytest.mark.parametrize("right, down", [(1, 0), (3, -5)])
 def test_crop_follows_a_photo_that_is_moved_by_whole_pixels(drawn_faces, right, down):
     apart = []
     for picture, eyes in drawn_faces:

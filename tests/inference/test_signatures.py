@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 from keras import ops
 
+from tests.models.model_checks import create_tiny_backbone
 from tfac.attributes import AttributeGroups
 from tfac.inference.signatures import create_signatures, describe_explanation
 from tfac.losses import get_attribute_loss
@@ -168,9 +169,8 @@ def attentive(request, tiny_trained):
     """An MGG-Net or LGA-Net of attributes and groups that a user defined."""
     keras.utils.set_random_seed(2)
     attributes = ("Beard", "Hat", "Grey")
-    model = create_model(
-        request.param, attributes=attributes, part_groups=GROUPS, levels=("P3", "P5")
-    )
+    options = {"attributes": attributes, "part_groups": GROUPS, "levels": ("P3", "P5")}
+    model = create_model(request.param, backbone=create_tiny_backbone(), **options)
     return dataclasses.replace(
         tiny_trained,
         model=model,

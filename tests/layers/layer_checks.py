@@ -2,10 +2,11 @@
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 
 def run_layer_test(layer_class, arguments, inputs, expected_shape):
-    """Config, build, symbolic and eager calls, gradients and mixed precision of one layer.
+    """Config, build, symbolic and eager calls, sizes, gradients and mixed precision of one layer.
 
     `expected_shape` is a shape, or a tuple of shapes for a layer with several outputs.
     """
@@ -21,12 +22,33 @@ def run_layer_test(layer_class, arguments, inputs, expected_shape):
     assert [tuple(output.shape) for output in outputs] == list(shapes)
     assert layer.compute_output_shape(inputs.shape) == expected_shape
 
+    if inputs.ndim == 4:
+        _check_sizes(layer, inputs.shape[-1])
     if layer.trainable_variables:
         _check_training(layer, inputs, shapes)
     for policy in ("mixed_float16", "mixed_bfloat16"):
         mixed = layer_class(**arguments, dtype=policy)
         for output in keras.tree.flatten(mixed(inputs)):
             assert np.all(np.isfinite(keras.ops.convert_to_numpy(output).astype("float32")))
+
+
+def _check_sizes(layer, channels):
+    """One trace serves maps of every size, down to one cell."""
+    traces = []
+
+    @tf.function(input_signature=[tf.TensorSpec((None, None, None, channels))])
+    def traced(maps):
+        traces.append(1)
+        return layer(maps)
+
+    for size in [(7, 7), (2, 5), (1, 1)]:
+        maps = np.random.default_rng(0).normal(size=(2, *size, channels)).astype(np.float32)
+        pairs = zip(*map(keras.tree.flatten, (traced(maps), layer(maps))), strict=True)
+        for graph, eager in pairs:
+            np.testing.assert_allclose(graph, eager, rtol=1e-5, atol=1e-6)
+    assert len(traces) == 1
+    symbolic = keras.tree.flatten(layer(keras.Input((None, None, channels))))
+    assert all(output.shape[0] is None for output in symbolic)
 
 
 def _check_training(layer, inputs, shapes):

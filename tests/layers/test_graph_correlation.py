@@ -41,7 +41,7 @@ def graph_by_loops(layer, group_features):
 
 
 @pytest.mark.parametrize("groups", [2, 5])
-@pytest.mark.parametrize("alpha", [0.5, 0.2, 1.0])
+@pytest.mark.parametrize("alpha", [0.5, 0.0, 1.0])
 def test_equals_plain_loops(groups, alpha):
     group_features = random_features(3, groups, 4)
     layer = GraphCorrelation(alpha)
@@ -49,12 +49,6 @@ def test_equals_plain_loops(groups, alpha):
     expected_features, expected_affinity = graph_by_loops(layer, group_features)
     np.testing.assert_allclose(graph_features, expected_features, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(affinity, expected_affinity, rtol=1e-4, atol=1e-5)
-
-
-def test_alpha_0_keeps_each_groups_own_feature():
-    group_features = random_features(2, 4, 3)
-    graph_features, _ = GraphCorrelation(alpha=0.0)(group_features)
-    np.testing.assert_array_equal(graph_features, np.maximum(group_features, 0))
 
 
 @pytest.mark.parametrize("policy", ["float32", "mixed_float16", "mixed_bfloat16"])
@@ -66,38 +60,6 @@ def test_affinity_rows_sum_to_1_and_no_group_hears_itself(policy, scale):
     np.testing.assert_allclose(affinity.sum(axis=-1), 1, atol=1e-2 if policy != "float32" else 1e-5)
     np.testing.assert_array_equal(affinity[:, range(6), range(6)], 0)
     assert np.all(np.isfinite(np.array(graph_features, np.float32)))
-
-
-def test_two_groups_hear_each_other_alone():
-    _, affinity = GraphCorrelation()(random_features(2, 2, 3))
-    np.testing.assert_array_equal(affinity, np.broadcast_to([[0, 1], [1, 0]], (2, 2, 2)))
-
-
-def test_the_graph_is_directed():
-    _, affinity = GraphCorrelation()(random_features(1, 4, 3))
-    assert not np.allclose(affinity, np.transpose(affinity, (0, 2, 1)))
-
-
-def test_permuted_groups_permute_the_outputs():
-    group_features = random_features(2, 5, 3)
-    order = np.random.default_rng(2).permutation(5)
-    layer, permuted = GraphCorrelation(), GraphCorrelation()
-    graph_features, affinity = (np.array(value) for value in layer(group_features))
-    permuted.build(group_features.shape)
-    permuted.set_weights([weight[order] for weight in layer.get_weights()])
-    permuted_features, permuted_affinity = permuted(group_features[:, order])
-    np.testing.assert_allclose(permuted_features, graph_features[:, order], rtol=1e-5, atol=1e-6)
-    expected = affinity[:, order][:, :, order]
-    np.testing.assert_allclose(permuted_affinity, expected, rtol=1e-5, atol=1e-6)
-
-
-def test_a_group_does_not_read_its_own_feature_through_the_graph():
-    group_features = random_features(1, 3, 4)
-    layer = GraphCorrelation(alpha=1.0)
-    before, _ = layer(group_features)
-    group_features[:, 1] = 7
-    after, _ = layer(group_features)
-    np.testing.assert_allclose(before[:, 1], after[:, 1], rtol=1e-6)
 
 
 def test_each_transfer_matrix_starts_in_glorots_range():

@@ -1,7 +1,5 @@
-import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from tests.layers.layer_checks import run_layer_test
 from tfac.layers import SpatialPyramidPooling
@@ -45,25 +43,6 @@ def test_three_levels_of_2048_channels_have_28672_features():
 def test_layer_contract():
     inputs = np.random.default_rng(0).normal(size=(2, 5, 6, 3)).astype(np.float32)
     run_layer_test(SpatialPyramidPooling, {"levels": (1, 2)}, inputs, (2, 15))
-
-
-def test_one_trace_serves_every_size():
-    layer, traces = SpatialPyramidPooling((1, 2, 3)), []
-
-    @tf.function(input_signature=[tf.TensorSpec((None, None, None, 3))])
-    def pool(feature_maps):
-        traces.append(1)
-        return layer(feature_maps)
-
-    for size in [(7, 7), (2, 5), (1, 1), (11, 3)]:
-        feature_maps = np.random.default_rng(0).normal(size=(2, *size, 3)).astype(np.float32)
-        np.testing.assert_array_equal(pool(feature_maps), pool_by_loops(feature_maps, (1, 2, 3)))
-    assert len(traces) == 1
-
-
-def test_symbolic_input_of_unknown_size():
-    images = keras.Input((None, None, 4))
-    assert SpatialPyramidPooling()(images).shape == (None, 56)
 
 
 @pytest.mark.parametrize("levels", [(), (0,), (1, -2), (1.5,)])

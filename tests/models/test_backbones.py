@@ -2,6 +2,7 @@ import keras_hub
 import numpy as np
 import pytest
 
+from tests.models.model_checks import random_images
 from tfac.errors import ConfigError
 from tfac.models import (
     create_backbone,
@@ -55,6 +56,40 @@ def test_levels_end_the_backbones_blocks(name, output_stride, policy, expected):
     )
     assert [id(v) for v in extractor.variables] == [id(v) for v in backbone.variables]
     assert name != "resnet18" or backbone.count_params() == 11_186_112  # whatever the stride
+
+
+def test_alexnet_has_the_weights_of_the_single_tower_layout():
+    # torchvision's alexnet().features has as many: its layout is that of "One weird trick", 2014.
+    assert create_backbone("alexnet").count_params() == 2_469_696
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "last"),
+    [
+        ("alexnet", (224, 224), (7, 7, 256)),
+        ("alexnet", (33, 70), (2, 3, 256)),
+        ("alexnet", (1, 1), (1, 1, 256)),
+        ("dlib_resnet29", (150, 150), (4, 4, 512)),
+        ("dlib_resnet29", (137, 112), (4, 3, 512)),
+        ("dlib_resnet29", (16, 31), (1, 1, 512)),
+    ],
+)
+def test_every_size_has_a_last_map_of_stride_32(name, size, last):
+    images = np.random.default_rng(0).normal(size=(1, *size, 3)).astype(np.float32)
+    feature_map = np.array(create_backbone(name)(images))
+    assert feature_map.shape == (1, *last)
+    assert np.all(feature_map >= 0) and np.any(feature_map > 0)
+
+
+@pytest.mark.parametrize("name", ["alexnet", "dlib_resnet29"])
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_layers_follow_the_dtype_policy(name, policy):
+    model = create_model("baseline", backbone=name, dtype=policy)
+    images = random_images(2, 64, 64)
+    feature_map = model.backbone(model.normalization(images))
+    assert feature_map.dtype == policy.removeprefix("mixed_")
+    assert np.all(np.isfinite(model(images)["scores"]))
+    assert all(variable.dtype == "float32" for variable in model.trainable_variables)
 
 
 def test_weights_from_a_local_file(tmp_path):

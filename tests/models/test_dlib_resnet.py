@@ -1,7 +1,6 @@
 import numpy as np
-import pytest
 
-from tfac.models import create_backbone, create_model
+from tfac.models import create_backbone
 from tfac.models.dlib_resnet import AppendMean, MinimumSize, PaddedSum
 
 
@@ -11,26 +10,6 @@ def test_has_the_weights_of_29_convolutions():
     # dlib's file has 5,576,192 numbers of convolutions without biases, and a scale and a shift each
     # channel; the statistics of batch norms are as many again.
     assert backbone.count_params() == 5_585_376
-
-
-@pytest.mark.parametrize(
-    ("size", "last"),
-    [((150, 150), (4, 4)), ((137, 112), (4, 3)), ((64, 64), (1, 1)), ((16, 31), (1, 1))],
-)
-def test_every_size_has_maps_of_stride_32(size, last):
-    images = np.random.default_rng(0).normal(size=(1, *size, 3)).astype(np.float32)
-    feature_map = np.array(create_backbone("dlib_resnet29")(images))
-    assert feature_map.shape == (1, *last, 512)
-    assert np.all(feature_map >= 0) and np.any(feature_map > 0)
-
-
-@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
-def test_layers_follow_the_dtype_policy(policy):
-    model = create_model("baseline", backbone="dlib_resnet29", dtype=policy)
-    images = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3)).astype(np.uint8)
-    feature_map = model.backbone(model.normalization(images))
-    assert feature_map.dtype == policy.removeprefix("mixed_")
-    assert all(variable.dtype == "float32" for variable in model.trainable_variables)
 
 
 def test_sum_fills_the_smaller_up_with_zeros():

@@ -91,11 +91,6 @@ def test_groups_without_an_answered_attribute_have_no_layers():
     assert list(model.conv3) == ["gender", "rest"]
 
 
-def test_an_attribute_in_no_group_is_refused():
-    with pytest.raises(ConfigError, match="expected Freckles in exactly one group.*none"):
-        MCNNAUX(attributes=("Male", "Freckles"))
-
-
 def test_backbone_weights_are_refused():
     with pytest.raises(ConfigError, match="mcnn_aux has no backbone"):
         create_model("mcnn_aux", attributes=("Male",), backbone_weights="imagenet")

@@ -5,7 +5,6 @@ import tensorflow as tf
 from tests.layers.test_spatial_pyramid_pooling import pool_by_loops
 from tests.models.model_checks import random_images, run_model_test
 from tfac.attributes import ATTRIBUTES, PS_MCNN_GROUPS
-from tfac.errors import ConfigError
 from tfac.models import PSMCNN, create_model
 
 
@@ -98,8 +97,3 @@ def test_groups_without_an_answered_attribute_have_no_network():
     model = PSMCNN(attributes=("Young", "Bald"))
     assert model.group_names == ("upper", "whole")
     assert len(model.task_blocks) == 10
-
-
-def test_an_attribute_in_no_group_is_refused():
-    with pytest.raises(ConfigError, match="expected Freckles in exactly one group.*none"):
-        PSMCNN(attributes=("Male", "Freckles"))

@@ -52,21 +52,6 @@ def test_weight_decay_leaves_out_what_is_excluded(fused):
     np.testing.assert_allclose([float(v[0]) for v in variables], [1.9, 2.0], rtol=1e-6)
 
 
-def test_adam_follows_its_equations():
-    optimizer = keras.optimizers.Adam(0.1, beta_1=0.8, beta_2=0.9, epsilon=0.01)
-    assert fuse_updates(optimizer)
-    variable = keras.Variable([1.0])
-    optimizer.build([variable])
-    weight, first, second = 1.0, 0.0, 0.0
-    for step, gradient in enumerate((0.5, -2.0, 1.0), start=1):
-        optimizer.apply([tf.constant([gradient])], [variable])
-        first = 0.8 * first + 0.2 * gradient
-        second = 0.9 * second + 0.1 * gradient**2
-        rate = 0.1 * (1 - 0.9**step) ** 0.5 / (1 - 0.8**step)
-        weight -= rate * first / (second**0.5 + 0.01)
-        assert float(variable[0]) == pytest.approx(weight, rel=1e-5)
-
-
 @pytest.mark.parametrize(
     "optimizer",
     [

@@ -112,22 +112,6 @@ def test_answers_and_gradients_are_keras_s(shape, options, dtype):
     assert_same([tf.cast(a, tf.float32) for a in found], expected, TOLERANCES[dtype])
 
 
-def test_product_by_position_follows_the_definition():
-    model = network((2, 2), products=True)
-    kernel, bias = model.get_weights()
-    images = maps(1, (2, 2))
-    outputs = model(images).numpy()
-    for y in range(2):
-        for x in range(2):
-            value = bias.astype("float64")
-            for i in range(3):
-                for j in range(3):
-                    row, column = y + i - 1, x + j - 1
-                    if 0 <= row < 2 and 0 <= column < 2:
-                        value = value + images[0, row, column] @ kernel[i, j]
-            np.testing.assert_allclose(outputs[0, y, x], value, rtol=1e-5, atol=1e-6)
-
-
 @pytest.mark.parametrize(
     ("shape", "options", "count"),
     [

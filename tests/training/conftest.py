@@ -1,9 +1,33 @@
 """A network small enough to train in a test, and a run with it."""
 
+import signal
+
 import keras
 import numpy as np
 import pytest
 from keras import ops
+
+from tfac.training.config import TrainConfig
+from tfac.training.run import run_training
+
+
+class SignalAt(keras.callbacks.Callback):
+    """Sends this process a signal at the end of a training step, or as validation starts."""
+
+    def __init__(self, step=None, validation=None, number=signal.SIGTERM):
+        super().__init__()
+        self.step, self.validation, self.number = step, validation, number
+        self.steps = self.validations = 0
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.steps += 1
+        if self.steps == self.step:
+            signal.raise_signal(self.number)
+
+    def on_test_begin(self, logs=None):
+        self.validations += 1
+        if self.validations == self.validation:
+            signal.raise_signal(self.number)
 
 
 class TinyNetwork(keras.Model):
@@ -60,20 +84,31 @@ def _train_this_network(monkeypatch, create):
 
     monkeypatch.setattr("tfac.training.run.create_network", build)
     monkeypatch.setattr("tfac.training.workdir.create_network", build)
+    # Drawing takes longer than training so small a network; test_sample_pictures.py draws.
+    blank = np.zeros((4, 4, 3), np.uint8)
+    monkeypatch.setattr("tfac.training.monitor.draw_samples", lambda *arguments: blank)
+
+
+def _create_tiny(config, attributes, scheme):
+    landmarks = scheme.num_landmarks if config.landmarks else 0
+    return TinyNetwork(len(attributes), landmarks, dtype=config.precision)
 
 
 @pytest.fixture
 def tiny_network(monkeypatch):
     """Runs train a `TinyNetwork` in place of what their config names."""
+    _train_this_network(monkeypatch, _create_tiny)
 
-    def create(config, attributes, scheme):
-        landmarks = scheme.num_landmarks if config.landmarks else 0
-        return TinyNetwork(len(attributes), landmarks, dtype=config.precision)
 
-    _train_this_network(monkeypatch, create)
-    # Drawing takes longer than training so small a network; test_sample_pictures.py draws.
-    blank = np.zeros((4, 4, 3), np.uint8)
-    monkeypatch.setattr("tfac.training.monitor.draw_samples", lambda *arguments: blank)
+@pytest.fixture(scope="session")
+def finished_run(tiny_records, tmp_path_factory):
+    """The config, the workdir, to be left as it is, and the state of a run that has ended."""
+    config = TrainConfig(image_size=(16, 20), batch_size=12, epochs=1, updates_per_epoch=1)
+    workdir = tmp_path_factory.mktemp("finished")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        _train_this_network(monkeypatch, _create_tiny)
+        state = run_training(config, tiny_records, workdir, show_progress=False)
+    return config, workdir, state
 
 
 @pytest.fixture

@@ -1,19 +1,17 @@
-"""One worker of a multi-worker run, or the same run on one device; see test_multi_worker.py.
+"""One worker of a multi-worker run, or the same run on its own; see test_multi_worker.py.
 
 Takes one argument, JSON: data, workdir, output, plain (no batch norm, no dropout), options (of
 `TrainConfig`), and perhaps signal and step: what the process does to itself after which step.
 """
 
 import json
-import os
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-import keras
 import numpy as np
-from conftest import TinyNetwork
+from conftest import SignalAt, TinyNetwork
 from keras import ops
 
 from tfac.training import run
@@ -26,20 +24,6 @@ class Plain(TinyNetwork):
     def call(self, images, training=False):
         """Returns what inference does."""
         return super().call(images, training=False)
-
-
-class SignalAt(keras.callbacks.Callback):
-    """Sends a signal to its own process after a step."""
-
-    def __init__(self, signal_number, step):
-        super().__init__()
-        self.signal_number, self.left = signal_number, step
-
-    def on_train_batch_end(self, batch, logs=None):
-        """Counts."""
-        self.left -= 1
-        if self.left == 0:
-            os.kill(os.getpid(), self.signal_number)
 
 
 def main(task):
@@ -64,11 +48,12 @@ def main(task):
         return train_step
 
     run.create_network, run.create_train_step = create_network, create_train_step
-    callbacks = [SignalAt(task["signal"], task["step"])] if "signal" in task else []
+    callbacks = [SignalAt(step=task["step"], number=task["signal"])] if "signal" in task else []
     state = run.run_training(
         TrainConfig(**task["options"]), task["data"], task["workdir"], callbacks, False
     )
-    weights = {f"w{i}": w for i, w in enumerate(state.model.weights)}
+    learnt = [*state.weighting.variables, *state.weighting.learnt_variables]
+    weights = {f"w{i}": w for i, w in enumerate([*state.model.weights, *learnt])}
     values = {**weights, "thresholds": state.thresholds}
     values["losses"] = np.array([float(loss["total"]) for loss in losses])
     np.savez(task["output"], **{k: ops.convert_to_numpy(v) for k, v in values.items()})

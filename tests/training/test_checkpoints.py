@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.models.model_checks import create_tiny_backbone
 from tfac.errors import DataError
 from tfac.models import create_model
 from tfac.training.checkpoints import Checkpoints, create_state, restore_for_use
@@ -13,7 +14,7 @@ from tfac.training.weighting import UniformWeighting
 def create_network(seed, **options):
     """A DMM-CNN with all that a checkpoint could miss: listed layers and statistics."""
     keras.utils.set_random_seed(seed)
-    arguments = {"backbone": "resnet18", "branch_normalization": True}
+    arguments = {"backbone": create_tiny_backbone(), "branch_normalization": True}
     return create_model("dmm_cnn", **arguments | options)
 
 

@@ -33,14 +33,6 @@ def test_weights_follow_the_counts_and_one_class_alone_weighs_one(balance, expec
     np.testing.assert_allclose(weights, expected, rtol=1e-6)
 
 
-@pytest.mark.parametrize("balance", ["positive", "majority"])
-def test_both_classes_weigh_the_same_in_all(balance):
-    weights = class_weights(COUNTS, balance)[:3]
-    np.testing.assert_allclose(
-        weights[:, 0] * COUNTS.negatives[:3], weights[:, 1] * COUNTS.positives[:3], rtol=1e-6
-    )
-
-
 def test_no_balance_means_no_weights():
     assert class_weights(COUNTS, "none") is None
 

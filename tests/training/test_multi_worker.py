@@ -1,4 +1,4 @@
-"""Two worker processes on one machine, and the same run on one device."""
+"""Two worker processes or two devices on one machine, and the same run on one device."""
 
 import json
 import os
@@ -92,6 +92,24 @@ def test_two_workers_do_what_one_device_does(train, tmp_path, options):
     for folder in ("tensorboard", "checkpoints"):
         names = [len(list((tmp_path / run / folder).iterdir())) for run in ("two", "one")]
         assert names[0] == names[1]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"precision": "mixed_float16", "weighting": "uncertainty"},
+        {"gradient_clip_norm": 0.5, "weighting": "aw"},
+    ],
+)
+def test_two_devices_do_what_one_does(train, options):
+    options = {"plain": True, "workers": 1, "optimizer": "sgd", **options}
+    statuses, errors, (two,) = train("two", strategy="mirrored", num_devices=2, **options)
+    assert statuses == [0], errors
+    statuses, errors, (alone,) = train("one", **options)
+    assert statuses == [0], errors
+    thresholds = [run.pop("thresholds") for run in (two, alone)]
+    np.testing.assert_allclose(*thresholds, atol=1e-3)
+    assert_same(two, alone, atol=1e-5, rtol=1e-5)
 
 
 def test_a_stopped_run_goes_on_in_step(train):

@@ -1,13 +1,11 @@
-import subprocess
-import sys
-import textwrap
-
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tfac.landmarks import CELEBA_5
 from tfac.losses import PartGuidance, get_attribute_loss
+from tfac.models import create_model
 from tfac.training.checkpoints import create_state
 from tfac.training.schedules import NoPlateau
 from tfac.training.step import (
@@ -129,8 +127,6 @@ def test_every_term_has_the_loss_of_the_answer(batch_and_outputs):
 
 
 def test_loss_step_gives_sums_and_counts_of_annotated_pictures(batch_and_outputs):
-    import tensorflow as tf
-
     batch, outputs = batch_and_outputs
     loss_step = create_loss_step(
         lambda images, training: {"scores": images},
@@ -148,87 +144,8 @@ def test_loss_step_gives_sums_and_counts_of_annotated_pictures(batch_and_outputs
         assert float(sums[j]) == pytest.approx(sum(losses), rel=1e-5)
 
 
-# Without batch normalisation, whose statistics are those of a replica's own pictures, two devices
-# do what one does.
-MIRRORED = """
-import dataclasses, sys
-import keras, numpy as np
-sys.path.insert(0, {tests!r})
-from conftest import TinyNetwork
-from tfac.training import run
-from tfac.training.config import TrainConfig
-
-class Plain(TinyNetwork):
-    def call(self, images, training=False):
-        return super().call(images, training=False)
-
-def create(config, attributes, scheme, groups, backbone_weights=None):
-    model = Plain(len(attributes), scheme.num_landmarks, dropout=0.0)
-    model(keras.ops.zeros((1, 4, 4, 3)))
-    return model
-
-run.create_network = create
-config = TrainConfig(
-    image_size=(16, 16), batch_size=8, epochs=2, update_interval=3, optimizer={optimizer!r},
-    learning_rate=0.05, gradient_clip_norm=0.5, precision={precision!r},
-    weighting={weighting!r},
-)
-mirrored = dataclasses.replace(config, strategy="mirrored", num_devices=2)
-# Mirrored first: the CPU is cut into devices before TensorFlow starts.
-states = [
-    run.run_training(c, {data!r}, {workdir!r} + c.strategy, show_progress=False)
-    for c in (mirrored, config)
-]
-two, one = (
-    [
-        np.asarray(keras.ops.convert_to_numpy(w))
-        for w in [*s.model.weights, *s.weighting.learnt_variables, *s.weighting.variables]
-    ]
-    for s in states
-)
-assert len(states[0].thresholds.numpy()) == 40
-for a, b in zip(one, two, strict=True):
-    np.testing.assert_allclose(a, b, atol={tolerance}, rtol={tolerance})
-np.testing.assert_allclose(states[0].thresholds.numpy(), states[1].thresholds.numpy(), atol=1e-3)
-print("same")
-"""
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("optimizer", "precision", "weighting", "tolerance"),
-    [
-        ("sgd", "float32", "uniform", 1e-5),
-        ("sgd", "mixed_float16", "uniform", 1e-5),
-        ("sgd", "float32", "uncertainty", 1e-5),
-        ("sgd", "float32", "aw", 1e-5),
-    ],
-)
-def test_two_devices_do_what_one_does(
-    tiny_records, tmp_path, optimizer, precision, weighting, tolerance
-):
-    from pathlib import Path
-
-    script = textwrap.dedent(MIRRORED).format(
-        tests=str(Path(__file__).parent),
-        data=str(tiny_records),
-        workdir=str(tmp_path) + "/",
-        optimizer=optimizer,
-        precision=precision,
-        weighting=weighting,
-        tolerance=tolerance,
-    )
-    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-    assert result.returncode == 0, result.stderr[-3000:]
-    assert "same" in result.stdout
-
-
 @pytest.mark.slow
 def test_a_step_from_the_same_state_ends_with_the_same_weights():
-    import tensorflow as tf
-
-    from tfac.models import create_model
-
     set_reproducible(1)
     assert not tf.config.optimizer.get_experimental_options()["arithmetic_optimization"]
     model = create_model("mgg_net", backbone="resnet18", dtype="mixed_bfloat16")

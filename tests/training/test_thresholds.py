@@ -35,13 +35,6 @@ def test_eq_6_equals_plain_loops(split):
     np.testing.assert_allclose(updated, expected, rtol=1e-6)
 
 
-def test_adaptive_threshold_rises_with_false_positives_alone():
-    # By hand: 3 false positives of 4 pictures, gamma 0.01, epoch 2: 0 + 0.02 * 3 / 4.
-    labels, scores = np.array([[0], [0], [0], [1]]), np.array([[1.0], [1.0], [1.0], [1.0]])
-    updated = adaptive(np.zeros(1), labels, scores, np.ones((4, 1)), 2, gamma=0.01)
-    np.testing.assert_allclose(updated, [0.015])
-
-
 def test_an_attribute_without_annotations_keeps_its_threshold(split):
     labels, scores, label_mask = split
     label_mask[:, 1] = 0

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import shutil
 
 import keras
 import numpy as np
@@ -16,14 +17,15 @@ from tfac.training.workdir import (
     claim_workdir,
     create_network,
     load_trained_network,
+    read_record,
 )
 
 CONFIG = TrainConfig(image_size=(16, 20), batch_size=12, epochs=1, updates_per_epoch=1)
 
 
-def test_loaded_model_is_the_trained_one(tiny_records, tmp_path, tiny_network):
-    state = run_training(CONFIG, tiny_records, tmp_path, show_progress=False)
-    trained = load_trained_network(tmp_path)
+def test_loaded_model_is_the_trained_one(tiny_records, finished_run, tiny_network):
+    config, workdir, state = finished_run
+    trained = load_trained_network(workdir)
     images = np.random.default_rng(0).integers(0, 255, (2, 16, 20, 3)).astype(np.uint8)
     for name, expected in state.model(images).items():
         np.testing.assert_array_equal(trained.model(images)[name], expected)
@@ -33,22 +35,22 @@ def test_loaded_model_is_the_trained_one(tiny_records, tmp_path, tiny_network):
     assert trained.landmark_scheme.name == "dlib_72"
     assert trained.image_size == (16, 20)
     assert trained.step == 2
-    assert TrainConfig.from_dict(trained.training) == CONFIG
+    assert TrainConfig.from_dict(trained.training) == config
     assert trained.attribute_loss.name == "binary_crossentropy"
     assert trained.data["fingerprint"] == read_info(tiny_records).fingerprint
     assert set(trained.versions) >= {"tfac", "tensorflow", "keras"}
 
 
-def test_weights_are_the_same_in_another_precision(tiny_records, tmp_path, tiny_network):
-    run_training(CONFIG, tiny_records, tmp_path, show_progress=False)
-    trained = load_trained_network(tmp_path)
-    mixed = load_trained_network(tmp_path, "mixed_bfloat16")
+def test_weights_are_the_same_in_another_precision(finished_run, tiny_network):
+    config, workdir, _ = finished_run
+    trained = load_trained_network(workdir)
+    mixed = load_trained_network(workdir, "mixed_bfloat16")
     assert mixed.model.dtype_policy.name == "mixed_bfloat16"
-    assert TrainConfig.from_dict(mixed.training) == CONFIG
+    assert TrainConfig.from_dict(mixed.training) == config
     for one, two in zip(trained.model.variables, mixed.model.variables, strict=True):
         np.testing.assert_array_equal(one, two)
     with pytest.raises(ConfigError, match="precision: expected one of"):
-        load_trained_network(tmp_path, "float8")
+        load_trained_network(workdir, "float8")
 
 
 def test_without_a_landmark_branch_there_is_no_scheme(tiny_records, tmp_path, tiny_network):
@@ -57,10 +59,7 @@ def test_without_a_landmark_branch_there_is_no_scheme(tiny_records, tmp_path, ti
     assert load_trained_network(tmp_path).landmark_scheme is None
 
 
-def test_run_that_saved_nothing_leaves_the_workdir_free(tiny_records, tmp_path, tiny_network):
-    from tfac.data.records.info import read_info
-    from tfac.training.workdir import claim_workdir, read_record
-
+def test_run_that_saved_nothing_leaves_the_workdir_free(tiny_records, tmp_path):
     for epochs in (1, 2):
         claim_workdir(tmp_path, dataclasses.replace(CONFIG, epochs=epochs), read_info(tiny_records))
     assert read_record(tmp_path)["config"]["epochs"] == 2
@@ -70,7 +69,7 @@ def test_folder_that_is_no_workdir_is_refused(tmp_path):
     with pytest.raises(DataError, match="config.json"):
         load_trained_network(tmp_path)
     (tmp_path / "config.json").write_text("{")
-    with pytest.raises(DataError, match="cannot read .*config.json"):
+    with pytest.raises(DataError, match="config.json: expected the folder of a run"):
         load_trained_network(tmp_path)
     (tmp_path / "config.json").write_text('{"config": {"nonsense": 1}}')
     with pytest.raises(DataError, match="nonsense"):
@@ -78,18 +77,19 @@ def test_folder_that_is_no_workdir_is_refused(tmp_path):
 
 
 def test_run_with_other_settings_is_refused_and_one_of_an_older_version_is_not(
-    tiny_records, tmp_path, tiny_network
+    tiny_records, finished_run, tmp_path
 ):
-    run_training(CONFIG, tiny_records, tmp_path, show_progress=False)
+    config, workdir, _ = finished_run
+    shutil.copytree(workdir, tmp_path, dirs_exist_ok=True)
     info = read_info(tiny_records)
     with pytest.raises(ConfigError, match="Different: config.epochs: 1 there, 2 now"):
-        claim_workdir(tmp_path, dataclasses.replace(CONFIG, epochs=2), info)
+        claim_workdir(tmp_path, dataclasses.replace(config, epochs=2), info)
     record = json.loads((tmp_path / "config.json").read_text())
     del record["config"]["guidance"], record["data"]["attribute_groups"]
     (tmp_path / "config.json").write_text(json.dumps(record))
-    claim_workdir(tmp_path, CONFIG, info)
+    claim_workdir(tmp_path, config, info)
     with pytest.raises(ConfigError, match="Different: config.model.*config.guidance: 1.0 there"):
-        claim_workdir(tmp_path, dataclasses.replace(CONFIG, model="lga_net", guidance=2.0), info)
+        claim_workdir(tmp_path, dataclasses.replace(config, model="lga_net", guidance=2.0), info)
 
 
 def test_test_time_flip_counts_in_validation_and_in_use(tiny_records, tmp_path, tiny_network):
@@ -107,14 +107,15 @@ def test_test_time_flip_counts_in_validation_and_in_use(tiny_records, tmp_path, 
     np.testing.assert_allclose(scores, (once[0] + once[1]) / 2, rtol=1e-5)
 
 
-def test_damaged_checkpoint_is_named(tiny_records, tmp_path, tiny_network):
-    run_training(CONFIG, tiny_records, tmp_path, show_progress=False)
+def test_damaged_checkpoint_is_named(tiny_records, finished_run, tmp_path, tiny_network):
+    config, workdir, _ = finished_run
+    shutil.copytree(workdir, tmp_path, dirs_exist_ok=True)
     for path in (tmp_path / "checkpoints").glob("*.data-*"):
         path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(DataError, match="cannot restore the checkpoint .*checkpoints/ckpt-"):
         load_trained_network(tmp_path)
     with pytest.raises(DataError, match="cannot restore the checkpoint"):
-        run_training(CONFIG, tiny_records, tmp_path, show_progress=False)
+        run_training(config, tiny_records, tmp_path, show_progress=False)
 
 
 @pytest.mark.parametrize(
