@@ -86,7 +86,10 @@ def test_options_that_cannot_go_together_fail_that_run_alone(tmp_path):
     given = {"output_stride": 16}
     runs = plan_runs(["mgg_vgg16_net", "mgg_net"], "small", 1, tmp_path, given)
     assert Programs({}).run_all(runs) == runs[:1]
-    assert "needs a ResNet backbone" in read_json(runs[0].workdir / FAILURE_FILE)["reason"]
+    assert (
+        "output_stride: expected 32 with backbone=vgg16"
+        in read_json(runs[0].workdir / FAILURE_FILE)["reason"]
+    )
 
 
 def test_a_run_of_another_process_is_left_to_it(tmp_path):

@@ -84,7 +84,7 @@ def test_other_image_sizes_are_refused(value):
             "initial_workdir brings the backbone's weights too",
         ),
         ({"drop_epoch": 3}, "schedule=step and drop_epoch go together"),
-        ({"output_stride": 12}, "expected one of .8, 16, 32. with backbone=.*Received: 12"),
+        ({"output_stride": 12}, "expected 8 or 16 or 32 with backbone=.*Received: 12"),
         ({"backbone": "vgg16", "output_stride": 16}, "output_stride: .*32.* with backbone=vgg16"),
         ({"backbone": "resnet1"}, "expected one of resnet18, .*.keras file.*Received: resnet1"),
         ({"backbone": "a.keras", "output_stride": 16}, "output_stride: .*32.* backbone=a.keras"),

@@ -301,7 +301,7 @@ class TrainConfig:
         strides = backbone.output_strides if backbone else (32,)
         if self.output_stride not in strides:
             yield (
-                f"output_stride: expected one of {strides} with backbone="
+                f"output_stride: expected {' or '.join(map(str, strides))} with backbone="
                 f"{self.backbone}. Received: {self.output_stride}"
             )
         if backbone and not backbone.preset and self.backbone_weights == "imagenet":
