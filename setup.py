@@ -48,7 +48,10 @@ setup(
     package_data={
         "pipelines": ["built_in_configs/*.json"],
         "pipelines.page": ["templates/*.html"],
+        "tfac": ["templates/*.html"],
         "tfac.data_report": ["templates/*.html"],
+        "tfac.experiments": ["templates/*.html"],
+        "tfac.export": ["templates/*.html"],
         "tfac.serving.page": ["static/*"],
     },
     install_requires=[

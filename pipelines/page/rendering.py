@@ -10,6 +10,8 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from tfac.pages import create_templates
+
 
 def as_time(seconds: float) -> str:
     """Returns a moment, from seconds since 1970."""
@@ -39,13 +41,8 @@ def words(name: str) -> str:
     return name.replace("_", " ")
 
 
-TEMPLATES = jinja2.Environment(
-    loader=jinja2.PackageLoader("pipelines.page"),
-    autoescape=True,
-    undefined=jinja2.ChainableUndefined,  # a property that is not there is empty
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
+TEMPLATES = create_templates("pipelines.page")
+TEMPLATES.undefined = jinja2.ChainableUndefined  # a property that is not there is empty
 TEMPLATES.filters |= {
     **{"time": as_time, "duration": as_duration, "size": as_size},
     **{"words": words, "repr": repr},

@@ -101,13 +101,16 @@ def test_checkpoint_is_evaluated_and_its_export_gives_the_same_figures(tiny_reco
     options = {"backbone": "resnet18", "image_size": (32, 32), "batch_size": 12, "epochs": 1}
     config = TrainConfig(**options, updates_per_epoch=1)
     run_training(config, tiny_records, workdir, show_progress=False)
-    answer = run(f"--workdir={workdir}", f"--data_dir={tiny_records}")
+    answer = run(f"--workdir={workdir}", f"--data_dir={tiny_records}", "--split=test")
     assert answer.returncode == 0, answer.stderr
-    report = json.loads((workdir / "evaluation" / "validation" / "metrics.json").read_text())
+    report = json.loads((workdir / "evaluation" / "test" / "metrics.json").read_text())
 
     version = export_saved_model(load_trained_network(workdir), tmp_path / "saved_models" / "tiny")
     answer = run(
-        f"--saved_model={version}", f"--data_dir={tiny_records}", f"--output_dir={tmp_path / 'out'}"
+        f"--saved_model={version}",
+        f"--data_dir={tiny_records}",
+        f"--output_dir={tmp_path / 'out'}",
+        "--split=test",
     )
     assert answer.returncode == 0, answer.stderr
     exported = json.loads((tmp_path / "out" / "metrics.json").read_text())

@@ -77,7 +77,10 @@ def test_experiments_run_to_their_report_around_failures(tiny_records, tmp_path)
     assert first.returncode == 1, first.stderr[-3000:]
     assert "3 of 4 runs failed" in first.stdout
     page = (runs / "report" / "index.html").read_text()
-    assert "seed 1 failed: tensorflow" in page and "output_stride: expected 32 with backbone=vgg16" in page
+    assert (
+        "seed 1 failed: tensorflow" in page
+        and "output_stride: expected 32 with backbone=vgg16" in page
+    )
     assert "Other options than the protocol" in page and "batch_size=8" in page
     masks = runs / "mgg_net" / "seed_0" / "attention_masks.png"
     assert masks.exists() and (runs / "report" / "mgg_net_attention_masks.png").exists()

@@ -3,17 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-import jinja2
-
 from tfac.data_report.problems import PROBLEMS
+from tfac.pages import create_templates
 
-_TEMPLATES = jinja2.Environment(
-    loader=jinja2.PackageLoader("tfac.data_report"),
-    autoescape=True,
-    undefined=jinja2.StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
+_TEMPLATES = create_templates("tfac.data_report")
 
 
 def render_page(report: Mapping[str, Any], pictures: Mapping[str, str]) -> str:

@@ -2,53 +2,17 @@
 
 import dataclasses
 import math
-import string
 from collections.abc import Mapping, Sequence
 from html import escape
+
+from markupsafe import Markup
 
 from tfac.experiments.registry import get_experiment, get_protocol
 from tfac.experiments.results import METRICS, Outcome, Spread
 from tfac.experiments.tables import ACCURACY, CELEBA, LFWA, TABLES, Row, Table
+from tfac.pages import create_templates
 
-_PAGE = string.Template("""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<title>tfac: experiments, protocol $protocol</title>
-<style>
-body { font: 15px/1.45 system-ui, sans-serif; margin: 2em auto; max-width: 1500px; padding: 0 1em; }
-table { border-collapse: collapse; margin: .5em 0 1.5em; }
-th, td { border: 1px solid #ccc; padding: .25em .6em; text-align: right; vertical-align: top; }
-th { background: #f3f3f3; } td:first-child, th:first-child { text-align: left; }
-.reference { font-weight: bold; } .note { color: #555; }
-.delta { color: #555; font-size: 85%; white-space: nowrap; } .failed { color: #b00020; }
-.remark { min-width: 16em; text-align: left; }
-.scroll { overflow-x: auto; } img { max-width: 100%; border: 1px solid #ddd; }
-caption { text-align: left; font-weight: bold; padding: .3em 0; }
-</style>
-</head>
-<body>
-<h1>Experiments, protocol $protocol</h1>
-<p><b>Protocol $protocol</b>: $about.<br>$data</p>
-$warnings
-<p class="note">Percent. Mean &plusmn; sample standard deviation over seeds; below it, in smaller
-type, the difference to the table's reference (bold), seed by seed over the seeds of both.
-"Accuracy" and "balanced accuracy" are judged with the thresholds that the run ended with;
-"exact" ones maximise accuracy, "exact_balanced" ones balanced accuracy, both on the validation
-split. Landmark error: percent of the distance between the eyes. Multiply-adds: of one picture,
-convolutions and matrix products. Images/s: the median while training, on the machine at hand and
-beside whatever else ran there. The papers' figures are for full-size training on the data set
-named in the heading.</p>
-$tables
-<h2>Pictures</h2>
-$pictures
-<h2>All runs</h2>
-<p>Each run is in <code>runs.csv</code>, the means are in <code>results.json</code>.</p>
-$runs
-</body>
-</html>
-""")
-
+_TEMPLATES = create_templates("tfac.experiments")
 _NOTHING = "&ndash;"
 
 
@@ -72,21 +36,15 @@ def render_page(
         pictures: what to show below the tables.
     """
     tables = [_table(table, outcomes, protocol) for table in TABLES if _has_runs(table, outcomes)]
-    shown = [
-        f'<h3>{escape(each.caption)} (protocol {protocol})</h3><img src="{escape(each.file)}" '
-        f'alt="{escape(each.caption)}">'
-        for each in pictures
-    ]
     data_sets = {r["data"]["name"] for each in outcomes.values() for r in each.results.values()}
-    data = f"Data set {', '.join(sorted(data_sets)) or 'none yet'}, judged on split {split}."
-    return _PAGE.substitute(
-        protocol=escape(protocol),
-        about=escape(get_protocol(protocol).about),
-        data=escape(data),
+    return _TEMPLATES.get_template("experiments.html").render(
+        protocol=get_protocol(protocol),
+        split=split,
+        data_sets=sorted(data_sets),
         warnings=_warnings(outcomes),
-        tables="\n".join(tables) or "<p>No run has ended yet.</p>",
-        pictures="\n".join(shown) or "<p>None yet.</p>",
-        runs=_all_runs(outcomes),
+        tables=[Markup(table) for table in tables],
+        pictures=pictures,
+        runs=Markup(_all_runs(outcomes)),
     )
 
 
@@ -221,11 +179,7 @@ def _warnings(outcomes: Mapping[str, Outcome]) -> str:
         for option, value in outcome.departures().items():
             by_departure.setdefault(f"{option}={value}", []).append(name)
     lines = [f"{key}: {', '.join(names)}" for key, names in by_departure.items()]
-    if not lines:
-        return ""
-    return (
-        '<p class="failed">Other options than the protocol\'s: ' + escape("; ".join(lines)) + "</p>"
-    )
+    return "; ".join(lines)
 
 
 def _failed(seed: int, reason: str) -> str:

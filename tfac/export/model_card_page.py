@@ -2,51 +2,15 @@
 
 import math
 import re
-import string
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import markdown
+from markupsafe import Markup
 
-_PAGE = string.Template("""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<title>$title</title>
-<style>
-:root { color-scheme: light dark; --ink: #1c2024; --soft: #59636e; --paper: #fff; --line: #d5dae0;
-  --head: #f2f4f6; --bar: #1f5a92; --other: #d98a1f; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e6e9ec; --soft: #a3acb5; --paper: #16191c;
-  --line: #3a4148; --head: #22272b; --bar: #6aa5dd; --other: #f2a541; } }
-body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper);
-  max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
-h1 { line-height: 1.2; } h2 { margin-top: 2.2rem; border-bottom: 1px solid var(--line); }
-nav ul { columns: 3 12rem; padding-left: 1.2rem; } a { color: var(--bar); }
-.scroll { overflow-x: auto; } table { border-collapse: collapse; margin: .6rem 0 1.2rem; }
-th, td { border: 1px solid var(--line); padding: .25rem .6rem; text-align: left;
-  vertical-align: top; }
-th { background: var(--head); } th:empty { display: none; }
-tbody tr:nth-child(even) { background: var(--head); }
-.figures { font-size: .9rem; font-variant-numeric: tabular-nums; }
-.figures td:not(:first-child), .figures th:not(:first-child) { text-align: right; }
-pre { background: var(--head); padding: .7rem; overflow-x: auto; }
-svg { max-width: 100%; height: auto; } svg text { fill: var(--ink); font: 12px system-ui; }
-svg path { stroke: var(--line); } .accuracy { fill: var(--bar); }
-.balanced_accuracy { fill: var(--other); }
-.refused { border-left: .4rem solid #c0392b; padding-left: 1rem; }
-</style>
-</head>
-<body>
-<h1>$title</h1>
-<nav aria-label="Sections"><ul>
-$links
-</ul></nav>
-$sections
-</body>
-</html>
-""")
+from tfac.pages import create_templates
+
+_TEMPLATES = create_templates("tfac.export")
 
 # What Markdown or HTML would read as markup within a line; as entities they are text in both.
 _ENTITIES = {ord(char): f"&#{ord(char)};" for char in '&<>"\\`*[]|~$'}
@@ -77,18 +41,16 @@ def render_page(
         sections: headings, and the Markdown below each.
         evaluation: the report whose accuracies are drawn in the section "Results"; None for none.
     """
-    links, bodies = [], []
+    bodies = {}
     for name, text in sections:
-        anchor = name.lower().replace(" ", "-")
         body = markdown.markdown(text, extensions=["tables"])
         body = body.replace("<table>", f'<div class="scroll"><table{_table_class(name)}>')
         body = body.replace("</table>", "</table></div>")
         if name == "Results" and evaluation is not None:
             body = _bars(evaluation["attributes"]) + body
-        kind = ' class="refused"' if name == "Refused uses" else ""
-        links.append(f'<li><a href="#{anchor}">{name}</a></li>')
-        bodies.append(f'<section id="{anchor}"{kind}>\n<h2>{name}</h2>\n{body}\n</section>')
-    return _PAGE.substitute(title=title, links="\n".join(links), sections="\n".join(bodies))
+        bodies[name] = Markup(body)
+    page = _TEMPLATES.get_template("model_card.html")
+    return page.render(title=Markup(title), sections=bodies)
 
 
 def _table_class(section: str) -> str:
