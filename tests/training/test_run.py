@@ -14,6 +14,7 @@ from tests.training.conftest import SignalAt
 from tfac import speed
 from tfac.data.records.pipeline import evaluation_dataset
 from tfac.errors import ConfigError, DataError, TrainingError
+from tfac.losses import SquaredError
 from tfac.training import run as run_module
 from tfac.training.config import TrainConfig
 from tfac.training.interruption import Interrupted
@@ -209,6 +210,15 @@ def test_a_run_is_accelerated_once_if_wanted(tiny_records, tmp_path, monkeypatch
         with pytest.raises(Killed):
             run(tiny_records, tmp_path / str(accelerate), config, callbacks=[Stop()])
     assert found == [{"batch norms": 1, "convolutions": 0, "optimizers": 1}]
+
+
+def test_a_weighting_and_a_loss_may_be_given_by_object(tiny_records, tmp_path):
+    weighting, loss = AdaptiveWeighting(40), SquaredError()
+    loss.per_element = lambda labels, scores: 0.0 * scores
+    config = dataclasses.replace(CONFIG, epochs=1)
+    state = run(tiny_records, tmp_path, config, weighting=weighting, attribute_loss=loss)
+    assert state.weighting is weighting
+    assert np.all(state.weighting.attribute_weights.numpy() == 1)  # no loss has changed
 
 
 def test_update_interval_is_in_steps(tiny_records, tmp_path):
