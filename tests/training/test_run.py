@@ -448,7 +448,7 @@ def test_fine_tuning_another_network_is_refused_naming_what_differs(
         run(tiny_records, tmp_path / "second", config)
     assert not (tmp_path / "second").exists()
     missing = dataclasses.replace(CONFIG, initial_workdir=str(tmp_path / "nowhere"))
-    with pytest.raises(DataError, match="nowhere.*missing"):
+    with pytest.raises(DataError, match="nowhere.*expected the folder of a run"):
         run(tiny_records, tmp_path / "second", missing)
 
 
