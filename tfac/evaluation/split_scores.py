@@ -12,7 +12,7 @@ from tfac.errors import ConfigError, DataError
 from tfac.evaluation.landmark_metrics import landmark_errors
 from tfac.inference.trained_network import TrainedNetwork
 
-_FEATURES = ("labels", "label_mask", "landmarks", "landmarks_valid", "size")
+_FEATURES = ("labels", "label_mask", "landmarks_valid", "size")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -46,9 +46,9 @@ def gather_scores(
         whole: turns a batch's value into an array; for values on several devices or processes.
 
     Returns:
-        "scores" float32 [N, A]; "predicted_landmarks" float32 [N, K, 2] of a network that has them;
-        and of the truth "labels", "label_mask", "landmarks", "landmarks_valid" and "size", as far
-        as the batches have them.
+        "scores" float32 [N, A]; of a network that has them, "predicted_landmarks" and the true
+        "landmarks", float32 [N, K, 2]; and "labels", "label_mask", "landmarks_valid" and "size", as
+        far as the batches have them.
     """
     parts: dict[str, list[np.ndarray]] = {}
     for batch in batches:
@@ -56,6 +56,7 @@ def gather_scores(
         values = {name: batch[name] for name in _FEATURES if name in batch}
         values["scores"] = outputs["scores"]
         if "landmarks" in outputs:
+            values["landmarks"] = batch["landmarks"]
             values["predicted_landmarks"] = outputs["landmarks"]
         for name, value in values.items():
             parts.setdefault(name, []).append(whole(value))

@@ -53,6 +53,7 @@ def score_run(workdir: Path, data_dir: Path, split: str, batch_size: int = 64) -
         (`tfac.evaluation.report`) for each of `JUDGED_WITH`.
     """
     trained, info = load_trained_network(workdir), read_info(data_dir)
+    # Before the network is accelerated: products leave out the padding.
     multiply_adds = count_multiply_adds(trained.predict, trained.image_size)
 
     def score(name: str) -> SplitScores:

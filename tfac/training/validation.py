@@ -80,7 +80,7 @@ def validate(
     whole = create_gather(strategy)
     batches = iter(batches)
     first = next(batches)
-    images = whole(first["images"])[:_NUM_SAMPLES]
+    images, landmarks = (whole(first[name])[:_NUM_SAMPLES] for name in ("images", "landmarks"))
     gathered = gather_scores(predict_step, itertools.chain([first], batches), whole)
     valid = gathered["landmarks_valid"] > 0.5
     predicted = gathered.get("predicted_landmarks")
@@ -100,7 +100,7 @@ def validate(
         has_landmarks=bool(valid.any()),
         samples=Samples(
             images,
-            gathered["landmarks"][:_NUM_SAMPLES],
+            landmarks,
             gathered["landmarks_valid"][:_NUM_SAMPLES],
             None if predicted is None else predicted[:_NUM_SAMPLES],
         ),
