@@ -127,7 +127,6 @@ def _time_input(point: dict) -> list[float]:
 
 
 def _time_validation(point: dict) -> list[float]:
-    import tensorflow as tf
 
     from tfac.inference.predict_step import create_predict_step
     from tfac.losses import get_attribute_loss
@@ -135,14 +134,13 @@ def _time_validation(point: dict) -> list[float]:
     from tfac.training.run import _validation_dataset
     from tfac.training.validation import validate
 
-    strategy = tf.distribute.get_strategy()
-    predict_step = create_predict_step(_create_model("baseline", _FIXED), strategy=strategy)
+    predict_step = create_predict_step(_create_model("baseline", _FIXED))
     config = TrainConfig(model="baseline", image_size=_RECORDS_SIZE, validation_split="train")
     with tempfile.TemporaryDirectory() as folder:
         info = _repeated_records(point["data"], point["value"] // 8, folder)
         batches = _validation_dataset(config, info)
         start = time.perf_counter()
-        validate(predict_step, batches, get_attribute_loss("binary_crossentropy"), strategy)
+        validate(predict_step, batches, get_attribute_loss("binary_crossentropy"))
         return [time.perf_counter() - start]
 
 

@@ -6,14 +6,7 @@ import tensorflow as tf
 
 from tfac.errors import ConfigError, TrainingError
 from tfac.training.config import TrainConfig
-from tfac.training.devices import (
-    create_agreement,
-    create_gather,
-    create_strategy,
-    end_with_others,
-    is_chief,
-    require_same,
-)
+from tfac.training.devices import Devices, is_chief
 
 CLUSTER = {"worker": ["127.0.0.1:2222", "127.0.0.1:2223"]}
 
@@ -40,7 +33,7 @@ def test_unusable_tf_config_is_refused_before_anything_starts(monkeypatch, text)
     if text is not None:
         monkeypatch.setenv("TF_CONFIG", text)
     config = TrainConfig(strategy="multi_worker")
-    for look in (create_strategy, is_chief):
+    for look in (Devices, is_chief):
         with pytest.raises(ConfigError, match="needs the environment variable TF_CONFIG"):
             look(config)
 
@@ -59,22 +52,22 @@ def test_one_worker_alone_is_chief(monkeypatch):
 
 
 def test_one_device_gathers_its_own():
-    strategy = tf.distribute.get_strategy()
-    gathered = create_gather(strategy)(tf.constant([[1, 2]], tf.uint8))
-    np.testing.assert_array_equal(gathered, [[1, 2]])
-    assert create_agreement(strategy)(15) == 15
-    require_same(strategy, "the options", {"epochs": 1})
+    devices = Devices(TrainConfig())
+    np.testing.assert_array_equal(devices.gather(tf.constant([[1, 2]], tf.uint8)), [[1, 2]])
+    assert devices.largest(15) == 15
+    devices.require_same("the options", {"epochs": 1})
 
 
 def test_an_error_of_a_single_process_is_left_alone():
-    with pytest.raises(tf.errors.UnavailableError), end_with_others(tf.distribute.get_strategy()):
+    with pytest.raises(tf.errors.UnavailableError), Devices(TrainConfig()).end_with_others():
         raise tf.errors.UnavailableError(None, None, "gone")
 
 
 def test_a_lost_worker_gives_an_error_that_says_what_to_do(monkeypatch):
-    monkeypatch.setattr("tfac.training.devices._has_other_workers", lambda strategy: True)
+    devices = Devices(TrainConfig())
+    monkeypatch.setattr(devices, "_has_others", True)
     with (
         pytest.raises(TrainingError, match="another worker has ended .* last checkpoint"),
-        end_with_others(tf.distribute.get_strategy()),
+        devices.end_with_others(),
     ):
         raise tf.errors.UnavailableError(None, None, "gone")

@@ -24,8 +24,7 @@ def predict(images):
 
 def run(parts):
     parts = [{name: tf.constant(value) for name, value in part.items()} for part in parts]
-    strategy = tf.distribute.get_strategy()
-    return validate(predict, parts, get_attribute_loss("squared_error"), strategy)
+    return validate(predict, parts, get_attribute_loss("squared_error"))
 
 
 def test_losses_are_means_over_annotated_pictures_whatever_the_batches():

@@ -5,7 +5,7 @@ import functools
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 import tensorflow as tf
@@ -23,8 +23,8 @@ _LOST_WORKER = (
 )
 
 
-def create_strategy(config: TrainConfig) -> tf.distribute.Strategy:
-    """Returns TensorFlow's default strategy, or one over several devices or processes.
+class Devices:
+    """The devices and processes of a run.
 
     `mirrored` takes the devices of this process. Without a GPU, the CPU is cut into `num_devices`
     logical devices: nothing gets faster, but a distributed run can be tried. `multi_worker` takes
@@ -33,14 +33,83 @@ def create_strategy(config: TrainConfig) -> tf.distribute.Strategy:
     With several devices the batch is shared out, losses and gradients are those of the whole batch,
     but batch normalisation takes its statistics from each device's own share.
 
+    With several workers every one has to call `gather`, `require_same` and `largest`, in the same
+    order, and each gets the whole.
+
+    Args:
+        config: the options.
+
+    Attributes:
+        strategy: TensorFlow's default strategy, or one over several devices or processes.
+        writes: whether this process writes the run's files: of several workers one alone does.
+
     Raises:
         ConfigError: fewer devices than asked for, a batch that does not divide over them, or no
             usable TF_CONFIG.
     """
+
+    def __init__(self, config: TrainConfig):
+        self.writes = is_chief(config)
+        self.strategy = _create_strategy(config)
+        self._has_others = isinstance(self.strategy, tf.distribute.MultiWorkerMirroredStrategy)
+        # One function a dtype and rank: TensorFlow warns when one is traced often.
+        self._gather_workers = functools.cache(self._create_gather)
+
+    def gather(self, value: tf.Tensor) -> np.ndarray:
+        """Returns a per-replica value [B_r, ...], all replicas' as one array."""
+        parts = self.strategy.experimental_local_results(value)
+        if not self._has_others:
+            return np.concatenate([part.numpy() for part in parts])
+        gathered = self._gather_workers(parts[0].dtype, parts[0].shape.rank)(value)
+        return self.strategy.experimental_local_results(gathered)[0].numpy()
+
+    def _create_gather(self, dtype, rank):
+        def all_gather(value):
+            # The collective ops know no uint8. `identity` puts a value on this replica's device.
+            sent = tf.cast(value, tf.int32) if dtype == tf.uint8 else tf.identity(value)
+            gathered = tf.distribute.get_replica_context().all_gather(sent, axis=0)
+            return tf.cast(gathered, dtype)
+
+        return tf.function(
+            lambda value: self.strategy.run(all_gather, args=(value,)), reduce_retracing=True
+        )
+
+    def require_same(self, what: str, value: object) -> None:
+        """Makes sure that a value, such as the options, is the same in every worker.
+
+        Raises:
+            ConfigError: it is not; names `what`.
+        """
+        digest = hashlib.sha256(repr(value).encode()).digest()[:7]
+        if len(set(self.gather(tf.constant([int.from_bytes(digest)])).tolist())) > 1:
+            raise ConfigError(f"{what} must be the same for every worker. Here: {value}")
+
+    def largest(self, number: int) -> int:
+        """Returns the largest of every worker's number."""
+        return int(self.gather(tf.constant([number])).max()) if self._has_others else number
+
+    @contextlib.contextmanager
+    def end_with_others(self) -> Iterator[None]:
+        """Says so when the block fails because another worker has ended.
+
+        Raises:
+            TrainingError: another worker has ended or cannot be reached.
+        """
+        try:
+            yield
+        except tf.errors.OpError as error:
+            if not (self._has_others and isinstance(error, _LOST_WORKER)):
+                raise
+            raise TrainingError(
+                "another worker has ended or cannot be reached. Start all workers again: they go "
+                f"on from the last checkpoint. TensorFlow says: {error.message.splitlines()[0]}"
+            ) from error
+
+
+def _create_strategy(config: TrainConfig) -> tf.distribute.Strategy:
     if config.strategy == "one_device":
         return tf.distribute.get_strategy()
     if config.strategy == "multi_worker":
-        _read_tf_config()
         strategy = tf.distribute.MultiWorkerMirroredStrategy()
         _require_even_shares(config.batch_size, strategy.num_replicas_in_sync)
         return strategy
@@ -65,78 +134,6 @@ def is_chief(config: TrainConfig) -> bool:
         return True
     cluster, task = _read_tf_config()
     return task["type"] == "chief" or ("chief" not in cluster and int(task["index"]) == 0)
-
-
-@functools.lru_cache(maxsize=1)
-def create_gather(strategy: tf.distribute.Strategy) -> Callable[[tf.Tensor], np.ndarray]:
-    """Returns a function from a per-replica value [B_r, ...] to all replicas' as one array.
-
-    With several workers every one has to call it, in the same order, and each gets the whole.
-    """
-    if not _has_other_workers(strategy):
-        return lambda value: np.concatenate(
-            [part.numpy() for part in strategy.experimental_local_results(value)]
-        )
-
-    def all_gather(value):
-        # The collective ops know no uint8. `identity` puts a value on this replica's device.
-        sent = tf.cast(value, tf.int32) if value.dtype == tf.uint8 else tf.identity(value)
-        gathered = tf.distribute.get_replica_context().all_gather(sent, axis=0)
-        return tf.cast(gathered, value.dtype)
-
-    # One function a dtype and rank: TensorFlow warns when one is traced often.
-    @functools.cache
-    def create(dtype, rank):
-        return tf.function(lambda v: strategy.run(all_gather, args=(v,)), reduce_retracing=True)
-
-    def gather(value):
-        first = strategy.experimental_local_results(value)[0]
-        gathered = create(first.dtype, first.shape.rank)(value)
-        return strategy.experimental_local_results(gathered)[0].numpy()
-
-    return gather
-
-
-def require_same(strategy: tf.distribute.Strategy, what: str, value: object) -> None:
-    """Makes sure that a value, such as the options, is the same in every worker.
-
-    Raises:
-        ConfigError: it is not; names `what`.
-    """
-    digest = hashlib.sha256(repr(value).encode()).digest()[:7]
-    every = create_gather(strategy)(tf.constant([int.from_bytes(digest)]))
-    if len(set(every.tolist())) > 1:
-        raise ConfigError(f"{what} must be the same for every worker. Here: {value}")
-
-
-def create_agreement(strategy: tf.distribute.Strategy) -> Callable[[int], int]:
-    """Returns a function from a number of this worker's to the largest of any worker's."""
-    if not _has_other_workers(strategy):
-        return int
-    gather = create_gather(strategy)
-    return lambda number: int(gather(tf.constant([number])).max())
-
-
-@contextlib.contextmanager
-def end_with_others(strategy: tf.distribute.Strategy) -> Iterator[None]:
-    """Says so when the block fails because another worker has ended.
-
-    Raises:
-        TrainingError: another worker has ended or cannot be reached.
-    """
-    try:
-        yield
-    except tf.errors.OpError as error:
-        if not (_has_other_workers(strategy) and isinstance(error, _LOST_WORKER)):
-            raise
-        raise TrainingError(
-            "another worker has ended or cannot be reached. Start all workers again: they go on "
-            f"from the last checkpoint. TensorFlow says: {error.message.splitlines()[0]}"
-        ) from error
-
-
-def _has_other_workers(strategy: tf.distribute.Strategy) -> bool:
-    return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
 
 
 def _require_even_shares(batch_size: int, count: int) -> None:

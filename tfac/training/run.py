@@ -30,13 +30,7 @@ from tfac.training.checkpoints import (
 )
 from tfac.training.class_balance import cached_label_counts, class_weights
 from tfac.training.config import TrainConfig
-from tfac.training.devices import (
-    create_agreement,
-    create_strategy,
-    end_with_others,
-    is_chief,
-    require_same,
-)
+from tfac.training.devices import Devices
 from tfac.training.interruption import Interrupted, stop_on_signals
 from tfac.training.layer_rates import layer_rates
 from tfac.training.linear_probe import fit_head
@@ -104,20 +98,19 @@ def run_training(
     workdir = Path(workdir)
     info = read_info(data_dir)
     _require_splits(config, info)
-    strategy = create_strategy(config)
-    writes = is_chief(config)
-    show_progress = show_progress and writes
+    devices = Devices(config)
+    show_progress = show_progress and devices.writes
     if not has_checkpoint(workdir):
         check_initial_workdir(config, info)
-    claim_workdir(workdir, config, info, writes)
-    require_same(strategy, "the options and the data set", (config.to_dict(), info.fingerprint))
+    claim_workdir(workdir, config, info, devices.writes)
+    devices.require_same("the options and the data set", (config.to_dict(), info.fingerprint))
     set_reproducible(config.seed)
 
     plan = create_plan(config, info.splits[config.train_split])
     if attribute_loss is None:
-        attribute_loss = _create_attribute_loss(config, info, workdir, show_progress, writes)
-    state = _create_state(with_kept_backbone(config, workdir), info, plan, strategy, weighting)
-    checkpoints = Checkpoints(workdir, state, writes)
+        attribute_loss = _create_attribute_loss(config, info, workdir, show_progress, devices)
+    state = _create_state(with_kept_backbone(config, workdir), info, plan, devices, weighting)
+    checkpoints = Checkpoints(workdir, state, devices.writes)
     if not checkpoints.restore_latest():
         if config.initial_workdir:
             _start_from(config, state)
@@ -125,19 +118,19 @@ def run_training(
             fit_head(state.model, config, info, attribute_loss, show_progress)
         elif config.backbone_weights == "dlib":
             _calibrate(config, info, state.model)
-    require_same(strategy, "the step that workdir's checkpoint is of", int(state.step.numpy()))
+    devices.require_same("the step that workdir's checkpoint is of", int(state.step.numpy()))
     train_step = create_train_step(
         state,
         attribute_loss=attribute_loss,
         beta=config.beta,
         batch_size=config.batch_size,
-        strategy=strategy,
+        strategy=devices.strategy,
         xla=config.xla,
         part_guidance=_create_part_guidance(config, info, state),
         guidance=config.guidance,
         rates=layer_rates(backbones(state.model), config.backbone_rate, config.first_layer_rate),
     )
-    summaries = Summaries(workdir / "tensorboard" if writes else None)
+    summaries = Summaries(workdir / "tensorboard" if devices.writes else None)
     summaries.write_hyperparameters(config.to_dict())
     monitor = Monitor(
         state,
@@ -148,24 +141,23 @@ def run_training(
         callbacks=callbacks,
         show_progress=show_progress,
     )
-    predict_step = create_predict_step(state.model, config.test_time_flip, strategy)
-    validation_batches = strategy.experimental_distribute_dataset(_validation_dataset(config, info))
+    predict_step = create_predict_step(state.model, config.test_time_flip, devices.strategy)
+    distribute = devices.strategy.experimental_distribute_dataset
+    validation_batches = distribute(_validation_dataset(config, info))
     with (
-        end_with_others(strategy),
-        stop_on_signals(create_agreement(strategy)) as interruption,
+        devices.end_with_others(),
+        stop_on_signals(devices.largest) as interruption,
         monitor.running(),
     ):
 
         def validate_all() -> ValidationResult:
             batches = read_batches(validation_batches, info, config.validation_split)
             batches = interruption.watch(batches)
-            result = validate(predict_step, batches, attribute_loss, strategy)
+            result = validate(predict_step, batches, attribute_loss, devices.gather)
             _require_landmarks(result, config)
             return result
 
-        batches = strategy.experimental_distribute_dataset(
-            _training_dataset(config, info, int(state.step.numpy()))
-        )
+        batches = distribute(_training_dataset(config, info, int(state.step.numpy())))
         try:
             train(
                 state,
@@ -173,7 +165,7 @@ def run_training(
                 batches=read_batches(batches, info, config.train_split),
                 train_step=train_step,
                 validate=validate_all,
-                validation_samples=_sample_losses(config, info, state, attribute_loss, strategy),
+                validation_samples=_sample_losses(config, info, state, attribute_loss, devices),
                 threshold_rule=get_threshold_rule(config.thresholds, config.gamma),
                 checkpoints=checkpoints,
                 monitor=monitor,
@@ -192,11 +184,12 @@ def run_training(
 
 
 def _create_attribute_loss(
-    config: TrainConfig, info: RecordsInfo, workdir: Path, show_progress: bool, writes: bool
+    config: TrainConfig, info: RecordsInfo, workdir: Path, show_progress: bool, devices: Devices
 ) -> AttributeLoss:
     weights = None
     if config.class_balance != "none":
-        counts = cached_label_counts(workdir, info, config.train_split, show_progress, writes)
+        split = config.train_split
+        counts = cached_label_counts(workdir, info, split, show_progress, devices.writes)
         weights = class_weights(counts, config.class_balance)
     return get_attribute_loss(config.attribute_loss, weights)
 
@@ -213,12 +206,13 @@ def _create_state(
     config: TrainConfig,
     info: RecordsInfo,
     plan: Plan,
-    strategy: tf.distribute.Strategy,
+    devices: Devices,
     weighting: Weighting | None,
 ) -> TrainingState:
     num_attributes = len(info.attributes)
-    with strategy.scope():
-        optimizer = create_optimizer(config, plan.steps_per_epoch, strategy.num_replicas_in_sync)
+    with devices.strategy.scope():
+        replicas = devices.strategy.num_replicas_in_sync
+        optimizer = create_optimizer(config, plan.steps_per_epoch, replicas)
         model = create_network(
             config, info.attributes, info.landmark_scheme, info.groups, config.backbone_weights
         )
@@ -257,7 +251,7 @@ def _sample_losses(
     info: RecordsInfo,
     state: TrainingState,
     attribute_loss: AttributeLoss,
-    strategy: tf.distribute.Strategy,
+    devices: Devices,
 ) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
     """Yields losses of a few validation pictures, others each step from the state's step on.
 
@@ -275,8 +269,8 @@ def _sample_losses(
         cache=config.cache,
         shuffle_buffer=config.shuffle_buffer,
     )
-    loss_step = create_loss_step(state.model, attribute_loss, strategy)
-    batches = strategy.experimental_distribute_dataset(_step_features(dataset))
+    loss_step = create_loss_step(state.model, attribute_loss, devices.strategy)
+    batches = devices.strategy.experimental_distribute_dataset(_step_features(dataset))
     for batch in read_batches(batches, info, config.validation_split):
         yield loss_step(batch)
 

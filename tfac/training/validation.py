@@ -11,7 +11,6 @@ from keras import ops
 
 from tfac.evaluation.split_scores import gather_scores
 from tfac.losses import landmark_squared_error
-from tfac.training.devices import create_gather
 
 _NUM_SAMPLES = 4
 
@@ -67,21 +66,20 @@ def validate(
     predict_step: Callable[[tf.Tensor], dict[str, tf.Tensor]],
     batches: Iterable[dict[str, Any]],
     attribute_loss,
-    strategy: tf.distribute.Strategy,
+    gather: Callable[[tf.Tensor], np.ndarray] = np.asarray,
 ) -> ValidationResult:
     """Runs the model over all batches and gathers its scores and losses.
 
     Args:
         predict_step: see `tfac.inference.predict_step.create_predict_step`.
-        batches: finite; distributed by `strategy`.
+        batches: finite.
         attribute_loss: see `tfac.losses.get_attribute_loss`.
-        strategy: the one that `predict_step` runs under.
+        gather: makes one array of a batch's values, see `tfac.training.devices.Devices`.
     """
-    whole = create_gather(strategy)
     batches = iter(batches)
     first = next(batches)
-    images, landmarks = (whole(first[name])[:_NUM_SAMPLES] for name in ("images", "landmarks"))
-    gathered = gather_scores(predict_step, itertools.chain([first], batches), whole)
+    images, landmarks = (gather(first[name])[:_NUM_SAMPLES] for name in ("images", "landmarks"))
+    gathered = gather_scores(predict_step, itertools.chain([first], batches), gather)
     valid = gathered["landmarks_valid"] > 0.5
     predicted = gathered.get("predicted_landmarks")
     landmark_loss = None
