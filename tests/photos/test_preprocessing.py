@@ -7,10 +7,8 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from tfac.data.synthetic.drawing import draw_face
-from tfac.data.synthetic.sampling import sample_face
 from tfac.photos.pictures import MAX_PIXELS
-from tfac.photos.preprocessing import decode_picture, read_picture, resize_picture
+from tfac.photos.preprocessing import decode_picture, resize_picture
 
 RNG = np.random.default_rng(0)
 PICTURE = RNG.integers(0, 256, (13, 17, 3), dtype=np.uint8)
@@ -136,33 +134,3 @@ def test_larger_one_way_and_smaller_the_other_is_antialiased():
     expected = [(3 * 0 + 3 * 80 + 160) / 7, (80 + 3 * 160 + 3 * 240 + 40) / 8]
     changed = resize_picture(tf.constant(picture), (4, 3)).numpy()
     np.testing.assert_array_equal(changed[0, :2, 0], np.round(expected))
-
-
-SMOOTH = np.array(Image.fromarray(PICTURE).resize((67, 48), Image.BILINEAR))
-
-
-@pytest.mark.parametrize(
-    ("wanted", "decoded"),
-    [
-        ((48, 67), (48, 67)),
-        ((24, 35), (48, 67)),
-        ((24, 34), (24, 34)),
-        ((12, 18), (24, 34)),
-        ((12, 17), (12, 17)),
-        ((2, 3), (6, 9)),
-        ((100, 3), (48, 67)),
-    ],
-)
-def test_a_jpeg_is_decoded_as_small_as_is_enough(wanted, decoded):
-    data = tf.constant(encoded(SMOOTH, "JPEG"))
-    assert decode_picture(data, wanted).shape[:2] == decoded
-    assert tf.function(lambda: decode_picture(data, wanted))().shape[:2] == decoded
-    assert decode_picture(tf.constant(encoded(SMOOTH, "PNG")), wanted).shape[:2] == (48, 67)
-
-
-def test_a_face_that_is_decoded_smaller_looks_the_same():
-    picture, _ = draw_face(sample_face(0, "train", 0, 0), 218)
-    data = tf.constant(encoded(picture, "JPEG", quality=92))
-    whole = resize_picture(decode_picture(data), (64, 64)).numpy()
-    difference = read_picture(data, (64, 64)).numpy().astype(int) - whole
-    assert 0 < np.abs(difference).mean() < 2

@@ -1,15 +1,12 @@
 """From encoded bytes to the picture a model sees: one path for training, evaluation and export."""
 
 import contextlib
-import functools
 
-import numpy as np
 import tensorflow as tf
 
 from tfac.photos.pictures import MAX_PIXELS
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_REDUCTIONS = (1, 2, 4, 8)  # of libjpeg's scaled inverse DCT
 
 
 def read_picture(encoded: tf.Tensor, image_size: tuple[int, int]) -> tf.Tensor:
@@ -25,21 +22,19 @@ def read_picture(encoded: tf.Tensor, image_size: tuple[int, int]) -> tf.Tensor:
     Raises:
         tf.errors.InvalidArgumentError: as `decode_picture`.
     """
-    return resize_picture(decode_picture(encoded, image_size), image_size)
+    return resize_picture(decode_picture(encoded), image_size)
 
 
-def decode_picture(encoded: tf.Tensor, image_size: tuple[int, int] | None = None) -> tf.Tensor:
-    """Decodes a JPEG or PNG of at most `tfac.photos.pictures.MAX_PIXELS`.
+def decode_picture(encoded: tf.Tensor) -> tf.Tensor:
+    """Decodes a JPEG or PNG of at most `tfac.photos.pictures.MAX_PIXELS`, to its own size.
 
     The size is checked in the picture's header, before memory is set aside. Grey pictures become
     RGB and an alpha channel is dropped. The accurate inverse DCT is used, as by Pillow;
-    TensorFlow's default is a faster approximation.
+    TensorFlow's default is a faster approximation. A JPEG is never decoded to a part of its size,
+    which would be faster too: whoever has the decoded pixels alone could not get the same answer.
 
     Args:
         encoded: scalar string tensor.
-        image_size: height and width that are wanted later, pixels. A JPEG is then decoded to a
-            half, a quarter or an eighth of its size, if that is no smaller: the rest of the inverse
-            DCT is left out. By default a picture has its own size.
 
     Returns:
         uint8 [H, W, 3].
@@ -52,22 +47,14 @@ def decode_picture(encoded: tf.Tensor, image_size: tuple[int, int] | None = None
     def jpeg() -> tf.Tensor:
         size = tf.io.extract_jpeg_shape(encoded)[:2]
         with _bounded(tf.cast(size, tf.int64)):
-            if image_size is None:
-                return _decode(encoded, 1)
-            fitting = [
-                tf.reduce_all(size > ratio * (np.array(image_size, np.int32) - 1))
-                for ratio in _REDUCTIONS[1:]
-            ]
-            which = tf.math.count_nonzero(tf.stack(fitting), dtype=tf.int32)
-            branches = [functools.partial(_decode, encoded, ratio) for ratio in _REDUCTIONS]
-            return tf.switch_case(which, branches)
+            return _decode(encoded)
 
     def png() -> tf.Tensor:
         is_png = tf.strings.substr(encoded, 0, 8) == _PNG_SIGNATURE
         with _required(is_png, "expected a JPEG or PNG picture. Received other bytes"):
             size = _png_size(encoded)
         with _bounded(size):
-            return _decode(encoded, 1)
+            return _decode(encoded)
 
     picture = tf.cond(tf.io.is_jpeg(encoded), jpeg, png)
     return tf.ensure_shape(picture, [None, None, 3])
@@ -108,9 +95,9 @@ def resize_picture(picture: tf.Tensor, image_size: tuple[int, int]) -> tf.Tensor
     return tf.ensure_shape(picture, [*image_size, 3])
 
 
-def _decode(encoded: tf.Tensor, ratio: int) -> tf.Tensor:
+def _decode(encoded: tf.Tensor) -> tf.Tensor:
     # Despite its name the op decodes PNG too.
-    return tf.io.decode_jpeg(encoded, channels=3, ratio=ratio, dct_method="INTEGER_ACCURATE")
+    return tf.io.decode_jpeg(encoded, channels=3, dct_method="INTEGER_ACCURATE")
 
 
 def _bounded(size: tf.Tensor) -> contextlib.AbstractContextManager:

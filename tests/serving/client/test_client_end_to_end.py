@@ -4,11 +4,16 @@ import shutil
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.serving.server.serve_program import serve_program
+from tfac.data.synthetic.drawing import draw_face
+from tfac.data.synthetic.sampling import sample_face
 from tfac.errors import DataError, TooLargeError, UnknownModelError
+from tfac.inference.photo_prediction import whole_crop
 from tfac.inference.prediction import Prediction
 from tfac.inference.predictor import Predictor
+from tfac.photos.pictures import open_picture
 from tfac.serving import AsyncClient, Client
 
 pytestmark = pytest.mark.slow  # each asks a program that serves real exports
@@ -75,6 +80,27 @@ def test_client_answers_as_the_predictor_does(server, tiny_export, pictures):
     assert len(answered) == len(expected) == 40
     for one, two in zip(answered, expected, strict=True):
         assert_same(one, two)
+
+
+def test_one_picture_has_one_answer_by_every_door(server, tiny_export, tmp_path):
+    """At a third of its size, where a JPEG could be decoded to a part of it."""
+    face, _ = draw_face(sample_face(0, "train", 0, 0), 218)
+    file = tmp_path / "face.jpg"
+    Image.fromarray(face[:, 20:198]).save(file, quality=92)
+    encoded, pixels = file.read_bytes(), open_picture(file)
+    here = Predictor(tiny_export, batch_size=4)
+    with Client(server, model="tiny", batch_size=4) as client:
+        first, *others = [
+            answer
+            for predictor in (here, client)
+            for door in (file, encoded, pixels, whole_crop(pixels).image)
+            for answer in predictor([door])
+        ]
+    for other in others:
+        assert other.predictions == first.predictions
+        np.testing.assert_allclose(
+            list(other.scores.values()), list(first.scores.values()), atol=1e-5
+        )
 
 
 def test_async_clients_answer_many_tasks_alike(server, pictures):
