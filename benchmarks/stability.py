@@ -33,9 +33,9 @@ from PIL import Image
 from reporting import about
 from tqdm import tqdm
 
-from tfac.inference.photo_prediction import FaceCrop, crop_faces
 from tfac.inference.predictor import Predictor
 from tfac.photos.alignment import LEFT_EYE, RIGHT_EYE, apply, invert
+from tfac.photos.face_crops import FaceCrop, crop_faces
 from tfac.photos.face_detection import FaceDetector
 from tfac.photos.pictures import PHOTO_FORMATS, open_picture
 

@@ -19,14 +19,9 @@ from pipelines.engine.artifacts import InferenceResult, Input, Model, ModelBless
 from pipelines.engine.component import Parameters, component
 from tfac.errors import ConfigError, DataError
 from tfac.files import whole_file, write_json
-from tfac.inference.photo_prediction import (
-    FaceCrop,
-    FoundFace,
-    crop_faces,
-    predict_crops,
-    whole_crop,
-)
+from tfac.inference.photo_prediction import FoundFace, predict_crops
 from tfac.inference.predictor import Predictor
+from tfac.photos.face_crops import FaceCrop, crop_faces, takes_whole, whole_crop
 from tfac.photos.face_detection import FaceDetector
 from tfac.photos.pictures import PHOTO_FORMATS, open_picture
 
@@ -54,7 +49,7 @@ def bulk_inferrer(
     model_blessing: Input[ModelBlessing] | None = None,
     *,
     photos: str,
-    aligned: bool = False,
+    aligned: bool | None = None,
     upsample: int = 1,
     search_size: int = 1600,
     photos_per_file: int = 256,
@@ -73,7 +68,8 @@ def bulk_inferrer(
             properties are the four numbers.
         model_blessing: where it is given, the model has to be blessed.
         photos: a folder; folders below it count too.
-        aligned: the photos are face crops like the training data, a face each.
+        aligned: the photos are face crops like the training data, a face each; by default as the
+            model was trained.
         upsample: how often a photo is doubled in size for the search.
         search_size: longer side that larger photos are shrunk to for the search, pixels.
         photos_per_file: photos whose faces share a file.
@@ -98,10 +94,8 @@ def bulk_inferrer(
     parts = _parts(names, photos_per_file, inference_result.path.resolve())
     workers = create_workers(beam_runner, beam_options)
     export = find_export(model).resolve()
-    look = functools.partial(
-        _look, folder, aligned=aligned, upsample=upsample, search_size=search_size
-    )
-    arguments = (export, batch_size, look)
+    look = functools.partial(_look, folder, upsample=upsample, search_size=search_size)
+    arguments = (export, batch_size, aligned, look)
     for _ in workers.for_each(_infer, parts, *arguments, is_done=lambda part: part[1].exists()):
         pass
     summary = _add_up([file for _, file in parts])
@@ -128,7 +122,7 @@ _of_thread = threading.local()  # dlib's detector is not safe to share
 
 
 def _look(
-    folder: Path, name: str, *, aligned: bool, upsample: int, search_size: int
+    folder: Path, name: str, *, whole: bool, upsample: int, search_size: int
 ) -> list[FaceCrop]:
     """Returns the faces of a photo.
 
@@ -136,7 +130,7 @@ def _look(
         DataError: it cannot be read.
     """
     picture = open_picture(folder / name)
-    if aligned:
+    if whole:
         return [whole_crop(picture)]
     if getattr(_of_thread, "upsample", None) != upsample:
         _of_thread.detector, _of_thread.upsample = FaceDetector(upsample), upsample
@@ -148,18 +142,19 @@ def _predictor(export: Path, batch_size: int) -> Predictor:
     return Predictor(export, batch_size)
 
 
-def _infer(part: Part, export: Path, batch_size: int, look) -> None:
+def _infer(part: Part, export: Path, batch_size: int, aligned: bool | None, look) -> None:
     """Writes the file of some photos unless it is there; a worker may be given one twice."""
     names, file = part
     if file.exists():
         return
     predictor = _predictor(export, batch_size)
+    whole = takes_whole(predictor.metadata, aligned)
     unreadable: dict[str, str] = {}
 
     def crops() -> Iterator[tuple[str, list[FaceCrop]]]:
         for name in names:
             try:
-                yield name, look(name)
+                yield name, look(name, whole=whole)
             except DataError as error:
                 unreadable[name] = str(error)
 

@@ -33,6 +33,7 @@ def example_gen(
     source_dir: str | None = None,
     options: dict | None = None,
     landmarks: str = "dlib_72",
+    faces: str | None = None,
     on_error: str = "stop",
     beam_runner: str = BEAM_RUNNER,
     beam_options: list[str] | None = None,
@@ -47,6 +48,7 @@ def example_gen(
         options: what else the source takes: arguments of `tfac.data.sources.folder.FolderSource`,
             `LFWASource` or `SyntheticFacesConfig`.
         landmarks: "dlib_72", "dlib_68", "celeba_5" or "none"; of pictures that are read.
+        faces: "largest", "aligned" or "whole", as for tfac-prepare.
         on_error: "stop" at a broken picture or row, or "skip" and count.
         beam_runner: Beam's runner; all of its workers see the same files.
         beam_options: the runner's options, such as "--direct_num_workers=2".
@@ -68,7 +70,7 @@ def example_gen(
         _draw_faces(options, examples.path, workers)
     else:
         skipped = _prepare(
-            dataset, source_dir, options, examples.path.resolve(), landmarks, on_error, workers
+            dataset, source_dir, options, examples.path, landmarks, faces, on_error, workers
         )
     info = read_info(examples.path)
     examples.properties |= {
@@ -100,6 +102,7 @@ def _prepare(
     options: dict[str, Any],
     path: Path,
     landmarks: str,
+    faces: str | None,
     on_error: str,
     workers,
 ) -> Mapping[str, int]:
@@ -115,8 +118,11 @@ def _prepare(
     if on_error not in ON_ERROR:
         raise ConfigError(f"on_error: expected one of {', '.join(ON_ERROR)}. Received: {on_error}")
     # Workers may have been started elsewhere.
+    path = path.resolve()
     source = open_source(dataset, os.path.abspath(source_dir), path, **options)
-    prepared = prepare(source, path, landmarks=landmarks, workers=workers, on_error=on_error)
+    prepared = prepare(
+        source, path, landmarks=landmarks, faces=faces, workers=workers, on_error=on_error
+    )
     return prepared.metadata["skipped"]
 
 

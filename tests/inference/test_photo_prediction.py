@@ -5,7 +5,7 @@ import pytest
 
 from tfac.data.synthetic.drawing import draw_face
 from tfac.data.synthetic.sampling import sample_face
-from tfac.inference.photo_prediction import FaceCrop, crop_faces, predict_crops, whole_crop
+from tfac.inference.photo_prediction import found_face, predict_crops
 from tfac.inference.prediction import Prediction
 from tfac.landmarks import DLIB_68
 from tfac.photos.alignment import (
@@ -17,6 +17,7 @@ from tfac.photos.alignment import (
     apply,
     invert,
 )
+from tfac.photos.face_crops import FaceCrop, crop_faces, whole_crop
 from tfac.photos.face_detection import FaceDetector
 from tfac.photos.pictures import open_picture
 
@@ -107,13 +108,13 @@ def test_landmarks_of_a_crop_return_to_the_photo():
     picture = np.zeros((300, 400, 3), np.uint8)
     crop = FaceCrop(picture, (0, 0, 9, 9), align_face(picture, (100, 150), (200, 160)))
     landmarks = np.array([LEFT_EYE, RIGHT_EYE]) / (CROP_WIDTH, CROP_HEIGHT)
-    face = crop.with_prediction(predicted(landmarks))
+    face = found_face(crop, predicted(landmarks))
     np.testing.assert_allclose(face.landmarks, [(100, 150), (200, 160)], atol=1e-3)
 
 
 def test_landmarks_of_a_whole_picture_are_scaled_by_its_size():
-    face = whole_crop(np.zeros((20, 10, 3), np.uint8)).with_prediction(
-        predicted(np.array([(0.5, 0.25)], np.float32))
+    face = found_face(
+        whole_crop(np.zeros((20, 10, 3), np.uint8)), predicted(np.array([(0.5, 0.25)], np.float32))
     )
     np.testing.assert_allclose(face.landmarks, [(5, 5)])
     assert face.rectangle == (0, 0, 10, 20)
@@ -121,10 +122,8 @@ def test_landmarks_of_a_whole_picture_are_scaled_by_its_size():
 
 def test_model_without_landmarks_shows_those_of_the_detector():
     crop = crop_faces(np.zeros((80, 120, 3), np.uint8), FixedDetector())[0]
-    np.testing.assert_array_equal(
-        crop.with_prediction(predicted(None)).landmarks, crop.dlib_landmarks
-    )
-    assert grey(0).with_prediction(predicted(None)).landmarks is None
+    np.testing.assert_array_equal(found_face(crop, predicted(None)).landmarks, crop.dlib_landmarks)
+    assert found_face(grey(0), predicted(None)).landmarks is None
 
 
 SIDE = 250  # of the drawn faces, pixels

@@ -15,9 +15,9 @@ import dataclasses
 import functools
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
@@ -53,7 +53,10 @@ _DRAW_DIR = flags.DEFINE_string(
     "draw_dir", None, "folder to write each photo to with boxes, landmarks and attributes drawn"
 )
 _ALIGNED = flags.DEFINE_bool(
-    "aligned", False, "the photos are face crops like the training data: predict them as they are"
+    "aligned",
+    None,
+    "the photos are face crops like the training data: predict them as they are; by default as the "
+    "model was trained, see --faces of tfac-prepare",
 )
 _UPSAMPLE = flags.DEFINE_integer(
     "upsample",
@@ -98,10 +101,16 @@ def main(argv: Sequence[str]) -> int:
     from tqdm import tqdm
 
     from tfac.inference.photo_prediction import predict_crops
+    from tfac.photos.face_crops import takes_whole
 
-    predictor, thresholds = _open_predictor() if _SERVER.value is None else _open_client()
+    predictor, metadata = _open_predictor() if _SERVER.value is None else _open_client()
+    cuts = metadata["threshold_probabilities"]
+    thresholds = dict(zip(metadata["attributes"], cuts, strict=True))
+    whole = takes_whole(metadata, _ALIGNED.value)
+    if whole and _ALIGNED.value is None:
+        print("The model was trained on whole pictures: no faces are looked for", file=sys.stderr)
     # No bar where nobody watches: the standard error stream is then a file or a pipe.
-    looked_at = map(_look, progress(paths, unit=" photos", disable=None))
+    looked_at = (_look(path, whole) for path in progress(paths, unit=" photos", disable=None))
     num_faces, problems, drawings = 0, 0, []
     for photo, faces in predict_crops(looked_at, predictor):
         num_faces += len(faces)
@@ -119,27 +128,25 @@ def main(argv: Sequence[str]) -> int:
     return 1 if problems else 0
 
 
-def _open_predictor() -> tuple["Predictor", dict[str, float]]:
-    """Returns the exported model and its thresholds."""
+def _open_predictor() -> tuple["Predictor", Mapping[str, Any]]:
+    """Returns the exported model and its metadata."""
     import_tensorflow_quietly()
 
     from tfac.inference.predictor import Predictor
 
     predictor = Predictor(_SAVED_MODEL.value, batch_size=_BATCH_SIZE.value)
-    return predictor, predictor.thresholds
+    return predictor, predictor.metadata
 
 
-def _open_client() -> tuple["Client", dict[str, float]]:
-    """Returns a client of the server and the model's thresholds."""
+def _open_client() -> tuple["Client", Mapping[str, Any]]:
+    """Returns a client of the server and the model's metadata."""
     if not _SERVER.value.startswith(("http://", "https://")):
         import_tensorflow_quietly()  # by gRPC's stubs
 
     from tfac.serving import Client
 
     client = Client(_SERVER.value, _MODEL.value, batch_size=_BATCH_SIZE.value)
-    metadata = client.metadata()
-    cuts = metadata["threshold_probabilities"]
-    return client, dict(zip(metadata["attributes"], cuts, strict=True))
+    return client, client.metadata()
 
 
 def photo_paths(arguments: Sequence[str]) -> Iterator[Path]:
@@ -162,16 +169,16 @@ def _detector():
     return FaceDetector(_UPSAMPLE.value)
 
 
-def _look(path: Path):
+def _look(path: Path, whole: bool):
     """Returns the photo and the crops of its faces."""
-    from tfac.inference.photo_prediction import crop_faces, whole_crop
+    from tfac.photos.face_crops import crop_faces, whole_crop
     from tfac.photos.pictures import open_picture
 
     try:
         picture = open_picture(path)
     except DataError as error:
         return Photo(path, error=str(error)), []
-    if _ALIGNED.value:
+    if whole:
         crops = [whole_crop(picture)]
     else:
         crops = crop_faces(picture, _detector(), _SEARCH_SIZE.value)

@@ -29,6 +29,12 @@ _EXPECTS = {
 _READ = ("celeba", "celeb_a", "lfwa", "folder")
 _ALL_BUT = "all but synthetic_faces"
 _SYNTHETIC_PREFIX = "synthetic_"
+# What --faces came to.
+_FACES = {
+    "largest": "pictures: the largest face of each photo, cropped as tfac-predict crops it",
+    "aligned": "pictures: faces cropped as CelebA's, as tfac-predict crops those of photos",
+    "whole": "pictures: whole, as they are; tfac-predict takes whole pictures too",
+}
 
 flags.DEFINE_enum(
     "dataset",
@@ -84,6 +90,17 @@ _define(
     "landmarks of each face: found by dlib in 72 or 68 points, the 5 points that CelebA brings, or "
     "none.",
     choices=("dlib_72", "dlib_68", "celeba_5", "none"),
+)
+_define(
+    _ALL_BUT,
+    "faces",
+    None,
+    "what is made of the pictures: largest finds the largest face of a photo and crops it as "
+    "CelebA's pictures are cropped, which is what prediction does with photos; aligned says that "
+    "they are cropped so already; whole keeps them as they are, and prediction then takes whole "
+    "pictures too. By default largest for own pictures (whole with --landmarks=none), and what the "
+    "pictures of the other data sets are.",
+    choices=("largest", "aligned", "whole"),
 )
 _define(
     _ALL_BUT,
@@ -200,17 +217,24 @@ def _prepare_source(workers) -> None:
         source,
         FLAGS.data_dir,
         landmarks=FLAGS.landmarks,
+        faces=FLAGS.faces,
         workers=workers,
         on_error=FLAGS.on_error,
     )
     _print_result(prepared.path, prepared.splits, prepared.already_there, started)
-    if prepared.metadata["detected_share"] is not None:
+    metadata = prepared.metadata
+    choice, share = metadata.get("faces_choice"), metadata["detected_share"]
+    if choice:  # data sets of earlier versions do not say
+        print(f"  {_FACES[choice]}")
+    if metadata.get("several_faces"):
+        print(f"  photos with several faces: {metadata['several_faces']}")
+    if share is not None:
         others = (
             "the landmarks of the others were predicted from where aligned pictures have their face"
-            if source.alignment
+            if source.alignment or choice == "aligned"
             else "the others have no landmarks"
         )
-        print(f"  faces detected: {prepared.metadata['detected_share']:.1%}; {others}")
+        print(f"  faces detected: {share:.1%}" + (f"; {others}" if share < 1 else ""))
     for kind, count in prepared.metadata["skipped"].items():
         print(f"  skipped: {count} x {kind}")
     _print_next_command(prepared.path.parent.name)

@@ -23,11 +23,19 @@ from tfac.export.model_card_figures import (
 from tfac.export.model_card_page import plain, render_page, table
 from tfac.files import whole_file
 from tfac.networks import BACKBONES, NETWORKS
+from tfac.photos.face_crops import ALIGNED, WHOLE
 
 MARKDOWN_FILE = "model_card.md"
 HTML_FILE = "model_card.html"
 
 _CELEBA_LIKE = ("celeba", "celeb_a", "lfwa")
+# What a picture has to be like.
+_PICTURES = {
+    ALIGNED: "an encoded JPEG or PNG of one face, cropped as CelebA's are (tfac-predict and the "
+    "page of tfac-serve crop the faces of photos so), of any size",
+    WHOLE: "an encoded JPEG or PNG framed as the training pictures are, which were taken whole; "
+    "of any size",
+}
 _LOSSES = {
     "squared_error": "an estimate of 2p - 1, where p is the probability",
     "binary_crossentropy": "a logit",
@@ -120,7 +128,7 @@ def _details(metadata: Mapping[str, Any]) -> str:
         ("Backbone", plain(_backbone(training))),
         (
             "Input",
-            "an encoded JPEG or PNG of one aligned face, of any size; it is resized to "
+            f"{_PICTURES[metadata.get('faces', ALIGNED)]}; it is resized to "
             f"{size['height']} x {size['width']} pixels (height x width)",
         ),
         (

@@ -148,6 +148,7 @@ def describe(
             float(cut) for cut in loss.probabilities(tf.constant(trained.thresholds, tf.float32))
         ],
         "image_size": {"height": trained.image_size[0], "width": trained.image_size[1]},
+        "faces": trained.faces,
         "landmark_scheme": None if scheme is None else scheme.name,
         "landmark_features": None
         if scheme is None

@@ -5,12 +5,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
-from PIL import Image
 
 from tfac.inference.prediction import Picture, Prediction
-from tfac.landmarks import DLIB_68
-from tfac.photos.alignment import AlignedFace, align_face
-from tfac.photos.face_detection import FaceDetector, Rectangle
+from tfac.photos.face_crops import FaceCrop
+from tfac.photos.face_detection import Rectangle
 
 Photo = TypeVar("Photo")
 
@@ -44,65 +42,16 @@ class FoundFace:
     prediction: Prediction
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class FaceCrop:
-    """A face that is ready to be predicted.
-
-    Attributes:
-        image: uint8 [H, W, 3], what the model sees.
-        rectangle: where the face is, pixels of the photo.
-        aligned: how the crop lies in the photo; None where the crop is the whole picture.
-        dlib_landmarks: float32 [68, 2], pixels of the photo, or None.
-    """
-
-    image: np.ndarray
-    rectangle: Rectangle
-    aligned: AlignedFace | None = None
-    dlib_landmarks: np.ndarray | None = None
-
-    def with_prediction(self, prediction: Prediction) -> FoundFace:
-        """Returns the face with what the model says, its landmarks moved into the photo."""
-        landmarks = prediction.landmarks
-        if landmarks is None:
-            landmarks = self.dlib_landmarks
-        elif self.aligned is None:
-            landmarks = landmarks * self.image.shape[1::-1]
-        else:
-            landmarks = self.aligned.to_photo(landmarks)
-        return FoundFace(self.rectangle, landmarks, prediction)
-
-
-def crop_faces(
-    picture: np.ndarray, detector: FaceDetector, search_size: int = 1600
-) -> list[FaceCrop]:
-    """Finds the faces of a photo and crops each as CelebA's aligned pictures are cropped.
-
-    Args:
-        picture: uint8 [H, W, 3], RGB, upright.
-        detector: finds faces and their landmarks.
-        search_size: a photo whose longer side is longer is shrunk to this for the search, pixels.
-
-    Returns:
-        The faces, the largest first; none where none is found.
-    """
-    scale = min(1.0, search_size / max(picture.shape[:2]))
-    searched = picture
-    if scale < 1:
-        size = [max(1, round(side * scale)) for side in picture.shape[1::-1]]
-        searched = np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BICUBIC))
-    crops = []
-    for rectangle in detector.detect(searched):
-        landmarks = detector.refine(picture, detector.landmarks(searched, rectangle) / scale)
-        aligned = align_face(picture, *DLIB_68.eye_centres(landmarks))
-        rectangle = tuple(round(side / scale) for side in rectangle)
-        crops.append(FaceCrop(aligned.image, rectangle, aligned, landmarks))
-    return crops
-
-
-def whole_crop(picture: np.ndarray) -> FaceCrop:
-    """Returns a picture that is a face crop already, uint8 [H, W, 3], as one."""
-    height, width = picture.shape[:2]
-    return FaceCrop(picture, (0, 0, width, height))
+def found_face(crop: FaceCrop, prediction: Prediction) -> FoundFace:
+    """Returns a face with what the model says, the model's landmarks moved into the photo."""
+    landmarks = prediction.landmarks
+    if landmarks is None:
+        landmarks = crop.dlib_landmarks
+    elif crop.aligned is None:
+        landmarks = landmarks * crop.image.shape[1::-1]
+    else:
+        landmarks = crop.aligned.to_photo(landmarks)
+    return FoundFace(crop.rectangle, landmarks, prediction)
 
 
 def predict_crops(
@@ -154,4 +103,4 @@ def _predicted(
 ) -> Iterator[tuple[Photo, list[FoundFace]]]:
     predictions = iter(predictor([crop.image for _, crops in photos for crop in crops]))
     for photo, crops in photos:
-        yield photo, [crop.with_prediction(next(predictions)) for crop in crops]
+        yield photo, [found_face(crop, next(predictions)) for crop in crops]

@@ -14,6 +14,7 @@ from tfac.inference.predict_step import create_predict_step
 from tfac.landmarks import LandmarkScheme, get_landmark_scheme
 from tfac.losses import AttributeLoss, get_attribute_loss
 from tfac.models import predict
+from tfac.photos.face_crops import ALIGNED
 from tfac.speed import accelerate
 
 
@@ -30,6 +31,7 @@ class TrainedNetwork:
         groups: how they are grouped.
         landmark_scheme: what the landmarks are; None without a landmark branch.
         image_size: (height, width) that it takes, pixels.
+        faces: what the pictures are that it was trained on, of `tfac.photos.face_crops.FACES`.
         test_time_flip: the answer is the mean of the scores of a picture and its mirror image.
         accelerated: `predict_step` runs the model on the faster operations of `tfac.speed`.
         source: the folder that it is from, for messages and reports.
@@ -46,6 +48,7 @@ class TrainedNetwork:
     groups: AttributeGroups
     landmark_scheme: LandmarkScheme | None
     image_size: tuple[int, int]
+    faces: str = ALIGNED
     test_time_flip: bool = False
     accelerated: bool = True
     source: str = ""
@@ -86,6 +89,7 @@ class TrainedNetwork:
                 groups=groups,
                 landmark_scheme=None if scheme is None else get_landmark_scheme(scheme),
                 image_size=(size["height"], size["width"]),
+                faces=metadata.get("faces", ALIGNED),
                 source=source,
                 step=metadata["step"],
                 training=metadata["training"],

@@ -20,6 +20,7 @@ from tfac.losses import get_attribute_loss
 from tfac.models import backbones, create_model
 from tfac.models.backbones import backbone_path
 from tfac.networks import NETWORKS, load
+from tfac.photos.face_crops import ALIGNED
 from tfac.training.checkpoints import has_checkpoint, restore_for_use
 from tfac.training.config import TrainConfig
 
@@ -55,6 +56,7 @@ def load_trained_network(workdir: str | Path, precision: str | None = None) -> T
         attributes=attributes,
         groups=groups,
         landmark_scheme=scheme if config.trains_landmarks else None,
+        faces=record["data"].get("faces", ALIGNED),
         image_size=config.image_size,
         test_time_flip=config.test_time_flip,
         source=str(workdir),
@@ -212,6 +214,7 @@ def claim_workdir(
         "attributes": list(info.attributes),
         "attribute_groups": own_groups,
         "landmark_scheme": info.landmark_scheme.name,
+        "faces": info.faces,
         "splits": dict(info.splits),
     }
     record = {"config": config.to_dict(), "data": data, "versions": _versions()}
@@ -219,6 +222,7 @@ def claim_workdir(
         before = read_record(workdir)
         # Options that its version of tfac did not have yet count as at their defaults.
         before["config"] = {**TrainConfig().to_dict(), **before.get("config", {})}
+        before["data"] = {"faces": ALIGNED, **before.get("data", {})}
         differences = [
             f"{part}.{name}: {before.get(part, {}).get(name)!r} there, {value!r} now"
             for part in ("config", "data")

@@ -10,9 +10,9 @@ from tests.serving.server.serve_program import serve_program
 from tfac.data.synthetic.drawing import draw_face
 from tfac.data.synthetic.sampling import sample_face
 from tfac.errors import DataError, TooLargeError, UnknownModelError
-from tfac.inference.photo_prediction import whole_crop
 from tfac.inference.prediction import Prediction
 from tfac.inference.predictor import Predictor
+from tfac.photos.face_crops import whole_crop
 from tfac.photos.pictures import open_picture
 from tfac.serving import AsyncClient, Client
 

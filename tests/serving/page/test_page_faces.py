@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from tfac.errors import DataError
-from tfac.inference.photo_prediction import FaceCrop, whole_crop
 from tfac.photos.alignment import CROP_HEIGHT, CROP_WIDTH, LEFT_EYE, RIGHT_EYE, align_face
+from tfac.photos.face_crops import FaceCrop, whole_crop
 from tfac.serving.page import faces
 from tfac.serving.page.faces import FaceFinder, answer_faces, describe_model
 
@@ -145,5 +145,5 @@ def test_broken_photo_does_not_take_a_detector_away(find, drawn_photos):
     for _ in range(3):
         with pytest.raises(DataError, match="^broken.png: "):
             find((drawn_photos / "broken.png").read_bytes(), "broken.png", False)
-    size, crops = find((drawn_photos / "two.png").read_bytes(), "two.png", False)
-    assert size == (440, 220) and len(crops) == 2
+    whole, crops = find((drawn_photos / "two.png").read_bytes(), "two.png", False)
+    assert whole.image.shape == (220, 440, 3) and len(crops) == 2

@@ -8,8 +8,9 @@ import requests
 
 from tests.serving.server.serve_program import serve_program
 from tfac.attributes import ATTRIBUTES, PART_GROUPS
-from tfac.inference.photo_prediction import crop_faces, faces_as_json, predict_crops
+from tfac.inference.photo_prediction import faces_as_json, predict_crops
 from tfac.inference.predictor import Predictor
+from tfac.photos.face_crops import crop_faces
 from tfac.photos.face_detection import FaceDetector
 from tfac.photos.pictures import open_picture
 

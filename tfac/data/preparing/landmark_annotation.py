@@ -5,6 +5,7 @@ not at all. After an interrupt the files that are there are kept and only the re
 """
 
 import dataclasses
+import io
 import threading
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -16,6 +17,8 @@ from PIL import Image
 from tfac.data.preparing.workers import Workers
 from tfac.errors import DataError
 from tfac.files import whole_file
+from tfac.photos.alignment import CROP_HEIGHT, CROP_WIDTH, apply, cut
+from tfac.photos.face_crops import crop_faces
 from tfac.photos.face_detection import FaceDetector, Rectangle
 from tfac.photos.pictures import RECORD_FORMATS, PictureFiles, open_picture
 from tfac.progress import progress
@@ -29,6 +32,11 @@ DETECTION_HEIGHT = 218  # pixels
 MIN_OVERLAP = 0.3
 
 DETECTED, ASSUMED, BROKEN, NO_FACE = 0, 1, 2, 3
+
+_NO_FACE_FOUND = (
+    "expected a photo with a face, found none. If the pictures are crops of faces already, say so "
+    "with faces=whole (or faces=aligned, where they are cropped as CelebA's)"
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,14 +63,19 @@ class Chunk:
             (some may lie outside [0, 1]); [N, 0, 2] where landmarks were not wanted.
         status: uint8 [N]: DETECTED, ASSUMED (no face was detected; the points were predicted from
             where aligned pictures have theirs), NO_FACE (no face was detected, and it may be
-            anywhere; also without landmarks) or BROKEN (the picture cannot be decoded).
-        errors: str [N], why a picture is BROKEN, else empty.
+            anywhere; also where none was looked for) or BROKEN (the picture cannot be decoded).
+        errors: str [N], why a picture cannot be used, else empty.
+        to_crop: float64 [N, 2, 3], where a photo's face is cut out, see `AlignedFace.to_crop`; size
+            and points are then those of the crop. [N, 0, 3] where pictures are taken whole.
+        num_faces: int32 [N], how many faces a photo shows, 0 where that was not asked.
     """
 
     sizes: np.ndarray
     points: np.ndarray
     status: np.ndarray
     errors: np.ndarray
+    to_crop: np.ndarray
+    num_faces: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -75,6 +88,8 @@ class AnnotationJob:
         folder: where the chunk files go; one job's own.
         find_landmarks: False only checks that the pictures can be decoded.
         alignment: where the faces are; None where they may be anywhere.
+        crops_faces: the pictures are photos, and of each the largest face is cut out, as prediction
+            cuts it.
     """
 
     pictures: PictureFiles
@@ -82,6 +97,27 @@ class AnnotationJob:
     folder: Path
     find_landmarks: bool = True
     alignment: Alignment | None = None
+    crops_faces: bool = False
+
+    @property
+    def problems(self) -> dict[int, str]:
+        """What is wrong with a picture of a status that cannot be used."""
+        problems = {BROKEN: "picture that cannot be decoded"}
+        return problems | {NO_FACE: "photo without a face"} if self.crops_faces else problems
+
+    def image(self, name: str, chunk: Chunk, i: int) -> bytes:
+        """Returns the picture that a record holds, encoded: `name`, which is picture i of `chunk`.
+
+        A crop of a photo is a PNG, so that the network sees the pixels that prediction gives it.
+        """
+        encoded = self.pictures.read(name)
+        if not self.crops_faces:
+            return encoded
+        photo = open_picture(encoded, self.pictures.describe(name))
+        stream = io.BytesIO()
+        crop = cut(photo, chunk.to_crop[i], (CROP_WIDTH, CROP_HEIGHT))
+        Image.fromarray(crop).save(stream, "PNG")
+        return stream.getvalue()
 
     def chunk_names(self) -> list[Sequence[str]]:
         """The names of the pictures of each chunk."""
@@ -99,35 +135,44 @@ class AnnotationJob:
 
     def compute(self, index: int, names: Sequence[str], detector: FaceDetector) -> None:
         """Computes the chunk `index` of the pictures `names` and writes its file."""
-        chunk = self._annotate(names, detector if self.find_landmarks else None)
+        chunk = self._annotate(names, detector)
         with whole_file(self._path(index)) as path, path.open("wb") as file:
             np.savez(file, **dataclasses.asdict(chunk))
 
     def _path(self, index: int) -> Path:
         return self.folder / f"chunk-{index:06d}.npz"
 
-    def _annotate(self, names: Sequence[str], detector: FaceDetector | None) -> Chunk:
+    def _annotate(self, names: Sequence[str], detector: FaceDetector) -> Chunk:
         count = len(names)
         sizes = np.zeros((count, 2), np.int32)
-        points = np.full((count, 68 if detector else 0, 2), 0.5, np.float32)
+        points = np.full((count, 68 if self.find_landmarks else 0, 2), 0.5, np.float32)
         status = np.full(count, NO_FACE, np.uint8)
         errors = [""] * count
+        to_crop = np.zeros((count, 2 if self.crops_faces else 0, 3))
+        num_faces = np.zeros(count, np.int32)
+        # TensorFlow decodes records as they are stored; landmarks are found that way too.
+        stored = {} if self.crops_faces else {"formats": RECORD_FORMATS, "upright": False}
         for i, name in enumerate(names):
+            what = self.pictures.describe(name)
             try:
-                # TensorFlow decodes records as they are stored; landmarks are found that way too.
-                picture = open_picture(
-                    self.pictures.read(name),
-                    self.pictures.describe(name),
-                    formats=RECORD_FORMATS,
-                    upright=False,
-                )
+                picture = open_picture(self.pictures.read(name), what, **stored)
             except DataError as error:
                 status[i], errors[i] = BROKEN, str(error)
                 continue
             sizes[i] = picture.shape[:2]
-            if detector:
+            if self.crops_faces:
+                faces = crop_faces(picture, detector)
+                if not faces:
+                    errors[i] = f"{what}: {_NO_FACE_FOUND}"
+                    continue
+                status[i], num_faces[i] = DETECTED, len(faces)
+                sizes[i], to_crop[i] = faces[0].image.shape[:2], faces[0].aligned.to_crop
+                if self.find_landmarks:
+                    placed = apply(to_crop[i], faces[0].dlib_landmarks)
+                    points[i] = placed / (CROP_WIDTH, CROP_HEIGHT)
+            elif self.find_landmarks:
                 points[i], status[i] = find_landmarks(picture, detector, self.alignment)
-        return Chunk(sizes=sizes, points=points, status=status, errors=np.array(errors, np.str_))
+        return Chunk(sizes, points, status, np.array(errors, np.str_), to_crop, num_faces)
 
 
 def annotate(job: AnnotationJob, workers: Workers) -> Iterator[tuple[int, Chunk]]:
@@ -141,7 +186,8 @@ def annotate(job: AnnotationJob, workers: Workers) -> Iterator[tuple[int, Chunk]
         DataError: a worker failed, or a chunk file cannot be written.
     """
     missing: list[tuple[int, list[str]]] = []
-    title = "finding landmarks" if job.find_landmarks else "checking pictures"
+    looks = job.find_landmarks or job.crops_faces
+    title = "finding faces" if looks else "checking pictures"
     with progress(total=len(job.names), desc=title, unit=" pictures") as bar:
         for index, names in enumerate(job.chunk_names()):
             chunk = job.load(index)
@@ -173,7 +219,8 @@ def _compute_chunk(item: tuple[int, list[str]], job: AnnotationJob) -> None:
     """Computes a chunk that is not there yet; a worker may be given one twice."""
     index, names = item
     if not hasattr(_of_thread, "detector"):
-        _of_thread.detector = FaceDetector(upsample=0)
+        # In photos faces are found as prediction finds them; in crops they are large.
+        _of_thread.detector = FaceDetector() if job.crops_faces else FaceDetector(upsample=0)
     if job.load(index) is None:
         job.compute(index, names, _of_thread.detector)
 

@@ -4,7 +4,6 @@ While a data set is being prepared its finished parts lie in `<data_dir>/.<name>
 data set itself appears under `<data_dir>/<name>/<version>/` whole or not at all.
 """
 
-import collections
 import dataclasses
 import functools
 import hashlib
@@ -18,8 +17,6 @@ from pathlib import Path
 import numpy as np
 
 from tfac.data.preparing.landmark_annotation import (
-    ASSUMED,
-    BROKEN,
     CHUNK_SIZE,
     DETECTED,
     NO_FACE,
@@ -38,11 +35,13 @@ from tfac.data.preparing.writing import (
 )
 from tfac.data.records.features import LANDMARK_SOURCES
 from tfac.data.records.info import read_info
+from tfac.data.sources.celeba import ALIGNMENT as CELEBA_ALIGNMENT
 from tfac.data.sources.problems import Problems
 from tfac.data.sources.source import Source, SourceSplit
 from tfac.errors import ConfigError, DataError
 from tfac.files import read_json
 from tfac.landmarks import CELEBA_5, DLIB_68, DLIB_72, LandmarkScheme
+from tfac.photos.face_crops import ALIGNED, FACES, WHOLE
 
 # How landmarks are had -> the scheme of the records ("none" keeps the default's shape).
 LANDMARK_CHOICES: dict[str, LandmarkScheme] = {
@@ -51,6 +50,11 @@ LANDMARK_CHOICES: dict[str, LandmarkScheme] = {
     "celeba_5": CELEBA_5,
     "none": DLIB_72,
 }
+
+# What is made of the pictures: the largest face of a photo, cropped as CelebA's are (`ALIGNED` is
+# then what the records hold), or the picture as it is, which is cropped so already or otherwise.
+LARGEST = "largest"
+FACE_CHOICES = (LARGEST, *FACES)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -103,13 +107,13 @@ def make_examples(parts: Sequence[Part], job: AnnotationJob, landmarks: str) -> 
         chunk = job.load(part.chunk)
         for row, key in enumerate(part.names):
             i = part.first + row
-            if chunk.status[i] == BROKEN:
+            if chunk.status[i] in job.problems:
                 continue
             own = None if part.landmarks is None else part.landmarks[row]
             points, source = _choose_landmarks(landmarks, own, chunk, i)
             yield {
                 # A file object is stored byte for byte; an array would be encoded again.
-                "image": io.BytesIO(job.pictures.read(key)),
+                "image": io.BytesIO(job.image(key, chunk, i)),
                 "key": key,
                 "size": chunk.sizes[i],
                 "labels": part.labels[row],
@@ -142,6 +146,7 @@ def prepare(
     data_dir: str | os.PathLike,
     *,
     landmarks: str = "dlib_72",
+    faces: str | None = None,
     workers: Workers | None = None,
     on_error: str = "stop",
 ) -> Prepared:
@@ -151,36 +156,42 @@ def prepare(
         source: the pictures and their labels.
         data_dir: where data sets are kept; the result is `<data_dir>/<name>/<version>/`.
         landmarks: a key of LANDMARK_CHOICES: dlib's points, the source's own five, or none.
+        faces: one of FACE_CHOICES; by default what the source's pictures are, and where it does not
+            say, "largest", or with landmarks=none "whole".
         workers: who checks, annotates and writes; by default a process for each core.
         on_error: "stop" at the first problem in the source, or "skip" and count.
 
     Returns:
         The prepared data set. Its metadata holds `landmarks`, `detected_share` (of the pictures,
-        None without dlib), `skipped` (kind of problem to count), `source_sha256` (annotation
-        file to checksum) and `source_settings`.
+        None without dlib), `several_faces` (photos that show more than one), `faces` (what the
+        records hold, of `tfac.photos.face_crops.FACES`) and `faces_choice`, `skipped` (kind of
+        problem to count), `source_sha256` (annotation file to checksum) and `source_settings`.
 
     Raises:
         DataError: the source is incomplete or broken, or `data_dir` cannot be written.
-        ConfigError: the source does not bring the landmarks asked for, or the data set in
-            `data_dir` is of another source or has other landmarks.
+        ConfigError: the source does not bring the landmarks asked for, or has other faces, or the
+            data set in `data_dir` is of another source or has other landmarks or faces.
     """
     if landmarks == "celeba_5" and source.own_landmarks != CELEBA_5:
         raise ConfigError(
             f"landmarks=celeba_5 needs a source that brings these points; {source.name} has no "
             "file with them"
         )
+    faces = _choose_faces(source, faces, landmarks)
     path = Path(data_dir) / source.name / source.version
     work_folder = Path(data_dir) / f".{source.name}-preparing"
     origin = {"source_sha256": source.checksums(), "source_settings": dict(source.settings)}
     with only_writer(data_dir):
         already_there = (path / "dataset_info.json").exists()
         if already_there:
-            _check_it_is_the_same(path, landmarks, origin)
+            _check_it_is_the_same(path, landmarks, faces, origin)
         else:
             problems = Problems(on_error)
             splits = source.read_splits(problems, with_landmarks=landmarks == "celeba_5")
             workers = workers or Processes()
-            _prepare(source, splits, data_dir, work_folder, origin, landmarks, workers, problems)
+            _prepare(
+                source, splits, data_dir, work_folder, origin, landmarks, faces, workers, problems
+            )
         shutil.rmtree(work_folder, ignore_errors=True)
         source.clean_up()
     return _read_prepared(path, already_there)
@@ -193,12 +204,13 @@ def _prepare(
     work_folder: Path,
     origin: dict,
     landmarks: str,
+    faces: str,
     workers: Workers,
     problems: Problems,
 ) -> None:
     splits = {name: rows.take(shuffled(name, rows.names)) for name, rows in splits.items()}
     with_dlib = landmarks.startswith("dlib")
-    fingerprint = _fingerprint(source, splits, origin, with_dlib)
+    fingerprint = _fingerprint(source, splits, origin, with_dlib, faces)
     for other in work_folder.glob("*"):
         if other.name != fingerprint:
             shutil.rmtree(other)
@@ -207,9 +219,11 @@ def _prepare(
         [name for rows in splits.values() for name in rows.names],
         work_folder / fingerprint,
         find_landmarks=with_dlib,
-        alignment=source.alignment,
+        alignment=CELEBA_ALIGNMENT if faces == ALIGNED else source.alignment,
+        crops_faces=faces == LARGEST,
     )
-    statuses = _annotate(job, splits, workers, problems)
+    statuses, several_faces = _annotate(job, splits, workers, problems)
+    unusable = np.isin(statuses, list(job.problems))
     data_set = DataSet(
         name=source.name,
         version=source.version,
@@ -219,11 +233,21 @@ def _prepare(
         groups=source.groups,
         landmark_scheme=LANDMARK_CHOICES[landmarks],
         with_landmarks_source=True,
-        metadata=_metadata(landmarks, origin, collections.Counter(statuses.tolist()), problems),
+        metadata={
+            "landmarks": landmarks,
+            "faces": WHOLE if faces == WHOLE else ALIGNED,
+            "faces_choice": faces,
+            "several_faces": several_faces,
+            "detected_share": float(np.mean(statuses[~unusable] == DETECTED))
+            if with_dlib
+            else None,
+            "skipped": dict(problems.skipped),
+            **origin,
+        },
         make_examples=functools.partial(
             make_examples, job=dataclasses.replace(job, names=()), landmarks=landmarks
         ),
-        shards=_shards(splits, statuses),
+        shards=_shards(splits, ~unusable),
     )
     if not data_set.shards:
         raise DataError(f"{source.pictures.path}: expected pictures, found none that can be used")
@@ -232,18 +256,20 @@ def _prepare(
 
 def _annotate(
     job: AnnotationJob, splits: dict[str, SourceSplit], workers: Workers, problems: Problems
-) -> np.ndarray:
-    """Returns the status of the pictures of all splits, uint8 [N]."""
+) -> tuple[np.ndarray, int]:
+    """Returns the status of all pictures, uint8 [N], and how many of them show several faces."""
     statuses = np.empty(len(job.names), np.uint8)
+    several_faces = 0
     for index, chunk in annotate(job, workers):
         start = index * CHUNK_SIZE
         statuses[start : start + len(chunk.status)] = chunk.status
-        for i in np.flatnonzero(chunk.status == BROKEN):
+        several_faces += int((chunk.num_faces > 1).sum())
+        for i in np.flatnonzero(np.isin(chunk.status, list(job.problems))):
             file, line = _place(splits, start + i)
             problems.report(
-                "picture that cannot be decoded", f"{chunk.errors[i]} ({file} line {line})"
+                job.problems[chunk.status[i]], f"{chunk.errors[i]} ({file} line {line})"
             )
-    return statuses
+    return statuses, several_faces
 
 
 def _place(splits: dict[str, SourceSplit], picture: int) -> tuple[Path, int]:
@@ -255,12 +281,12 @@ def _place(splits: dict[str, SourceSplit], picture: int) -> tuple[Path, int]:
     raise IndexError(picture)
 
 
-def _shards(splits: dict[str, SourceSplit], statuses: np.ndarray) -> dict[str, list[Shard]]:
+def _shards(splits: dict[str, SourceSplit], usable: np.ndarray) -> dict[str, list[Shard]]:
     """Returns the shards of each split that has pictures that can be used."""
     shards: dict[str, list[Shard]] = {}
     start = 0
     for name, rows in splits.items():
-        used = np.flatnonzero(statuses[start : start + len(rows.names)] != BROKEN)
+        used = np.flatnonzero(usable[start : start + len(rows.names)])
         if len(used):
             shards[name] = [
                 Shard(last - first, _parts(rows, start, used[first], used[last - 1] + 1))
@@ -292,31 +318,32 @@ def _parts(rows: SourceSplit, start: int, first: int, last: int) -> list[Part]:
 
 
 def _fingerprint(
-    source: Source, splits: dict[str, SourceSplit], origin: dict, with_dlib: bool
+    source: Source, splits: dict[str, SourceSplit], origin: dict, with_dlib: bool, faces: str
 ) -> str:
     """Returns a name for work that may be shared by runs: same pictures in the same chunks."""
     names = [(name, split.names) for name, split in splits.items()]
-    text = json.dumps([source.pictures.fingerprint(), origin, names, with_dlib, CHUNK_SIZE])
+    text = json.dumps([source.pictures.fingerprint(), origin, names, with_dlib, faces, CHUNK_SIZE])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _metadata(
-    landmarks: str, origin: dict, counts: collections.Counter, problems: Problems
-) -> dict:
-    faces = counts[DETECTED] + counts[ASSUMED] + counts[NO_FACE]
-    return {
-        "landmarks": landmarks,
-        "detected_share": counts[DETECTED] / faces if landmarks.startswith("dlib") else None,
-        "skipped": dict(problems.skipped),
-        **origin,
-    }
+def _choose_faces(source: Source, faces: str | None, landmarks: str) -> str:
+    own = source.faces
+    if faces is None:
+        return own or (WHOLE if landmarks == "none" else LARGEST)
+    if faces not in FACE_CHOICES:
+        raise ConfigError(f"faces: expected one of {', '.join(FACE_CHOICES)}. Received: {faces}")
+    if own and faces != own and (own, faces) != (WHOLE, LARGEST):
+        raise ConfigError(f"faces={faces}: the pictures of {source.name} are {own}. Leave it out")
+    return faces
 
 
-def _check_it_is_the_same(path: Path, landmarks: str, origin: dict) -> None:
+def _check_it_is_the_same(path: Path, landmarks: str, faces: str, origin: dict) -> None:
     metadata = _read_prepared(path, already_there=True).metadata
     settings, other = metadata.get("source_settings", {}), ""
     if metadata["landmarks"] != landmarks:
         other = f"with landmarks={metadata['landmarks']}. Received: landmarks={landmarks}"
+    elif metadata.get("faces_choice", faces) != faces:
+        other = f"with faces={metadata['faces_choice']}. Received: faces={faces}"
     elif metadata["source_sha256"] != origin["source_sha256"]:
         other = "from other annotation files than those given"
     elif settings != origin["source_settings"]:

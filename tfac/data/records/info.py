@@ -15,6 +15,7 @@ from tfac.data.records.features import record_features
 from tfac.errors import ConfigError, DataError
 from tfac.files import read_json
 from tfac.landmarks import LandmarkScheme, get_landmark_scheme
+from tfac.photos.face_crops import ALIGNED, FACES
 from tfac.photos.preprocessing import decode_picture
 
 # What a TFRecord file adds to a record: its length, and checksums of the length and the data.
@@ -31,6 +32,7 @@ class RecordsInfo:
         attributes: names of the A attributes, in the order of the labels.
         groups: how the attributes are grouped.
         landmark_scheme: the scheme of the K landmarks.
+        faces: what the pictures are, of `tfac.photos.face_crops.FACES`.
         splits: split name to its number of records.
         shard_lengths: split name to the number of records in each of its files, by file.
         num_bytes: split name to the bytes of its records, files' framing not counted.
@@ -43,6 +45,7 @@ class RecordsInfo:
     attributes: tuple[str, ...]
     groups: AttributeGroups
     landmark_scheme: LandmarkScheme
+    faces: str
     splits: dict[str, int]
     shard_lengths: dict[str, dict[Path, int]]
     num_bytes: dict[str, int]
@@ -97,7 +100,7 @@ def read_info(data_dir: str | Path) -> RecordsInfo:
     """
     path = _find_data_set(Path(data_dir))
     proto = _read_dataset_info(path / "dataset_info.json")
-    attributes, scheme, groups, settings = _read_metadata(path / "metadata.json")
+    attributes, scheme, groups, faces, settings = _read_metadata(path / "metadata.json")
     template = tfds.core.ShardedFileTemplate(
         data_dir=path, dataset_name=proto.name, filetype_suffix="tfrecord"
     )
@@ -118,6 +121,7 @@ def read_info(data_dir: str | Path) -> RecordsInfo:
         attributes=attributes,
         groups=groups,
         landmark_scheme=scheme,
+        faces=faces,
         splits={name: sum(shards) for name, shards in lengths.items()},
         shard_lengths=shard_lengths,
         num_bytes=num_bytes,
@@ -234,7 +238,7 @@ def _read_dataset_info(path: Path):
 
 def _read_metadata(
     path: Path,
-) -> tuple[tuple[str, ...], LandmarkScheme, AttributeGroups, dict[str, Any]]:
+) -> tuple[tuple[str, ...], LandmarkScheme, AttributeGroups, str, dict[str, Any]]:
     metadata = read_json(path, "the data set's metadata as JSON")
     attributes = metadata.get("attributes")
     if (
@@ -255,5 +259,8 @@ def _read_metadata(
             groups = AttributeGroups.from_dict(groups, attributes)
     except ConfigError as error:
         raise DataError(f"{path}: {error}") from error
+    faces = metadata.get("faces", ALIGNED)  # data sets of earlier versions do not say
+    if faces not in FACES:
+        raise DataError(f"{path}: expected `faces` among {', '.join(FACES)}. Received: {faces!r}")
     settings = metadata.get("source_settings")
-    return tuple(attributes), scheme, groups, settings if isinstance(settings, dict) else {}
+    return tuple(attributes), scheme, groups, faces, settings if isinstance(settings, dict) else {}

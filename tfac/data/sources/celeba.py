@@ -25,6 +25,7 @@ from tfac.data.sources.problems import Problems
 from tfac.data.sources.source import SPLITS, Source, SourceSplit, filled
 from tfac.errors import DataError
 from tfac.landmarks import CELEBA_5
+from tfac.photos.face_crops import ALIGNED
 from tfac.photos.pictures import PictureFiles
 
 PICTURE_SIZE = (218, 178)  # height and width of an official aligned picture, pixels
@@ -66,6 +67,7 @@ class CelebASource(Source):
     homepage = "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html"
     attributes = ATTRIBUTES
     alignment = ALIGNMENT
+    faces = ALIGNED
 
     def __init__(self, source_dir: str | os.PathLike):
         source_dir = Path(source_dir)

@@ -30,6 +30,7 @@ from tfac.data.preparing.landmark_annotation import Alignment
 from tfac.data.sources.problems import Problems
 from tfac.data.sources.source import Source, SourceSplit, filled
 from tfac.errors import ConfigError, DataError
+from tfac.photos.face_crops import WHOLE
 from tfac.photos.pictures import PictureFiles
 
 ORIGINAL, DEEP_FUNNELED = "lfw", "lfw-deepfunneled"
@@ -82,6 +83,7 @@ class LFWASource(Source):
     homepage = "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html"
     attributes = ATTRIBUTES
     alignment = ALIGNMENT
+    faces = WHOLE
 
     def __init__(self, source_dir: str | os.PathLike, protocol: str = "mgg_net"):
         if protocol not in PROTOCOLS:

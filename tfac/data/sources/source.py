@@ -78,6 +78,7 @@ class Source(abc.ABC):
         annotation_files: the files with labels, splits and landmarks that are there.
         own_landmarks: the scheme of the landmarks that it brings; None if it brings none.
         alignment: where the faces are; None if they may be anywhere.
+        faces: what the pictures are, of `tfac.photos.face_crops.FACES`; None if it does not say.
         settings: what else its records follow from, as JSON can hold it.
     """
 
@@ -91,6 +92,7 @@ class Source(abc.ABC):
     annotation_files: list[Path]
     own_landmarks: LandmarkScheme | None = None
     alignment: Alignment | None = None
+    faces: str | None = None
     settings: Mapping[str, Any] = {}
 
     @abc.abstractmethod

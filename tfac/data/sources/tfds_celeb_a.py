@@ -20,6 +20,7 @@ from tfac.data.sources.source import SPLITS, Source, SourceSplit, filled
 from tfac.errors import DataError
 from tfac.files import whole_file
 from tfac.landmarks import CELEBA_5
+from tfac.photos.face_crops import ALIGNED
 from tfac.photos.pictures import PictureFiles
 from tfac.progress import progress
 
@@ -42,6 +43,7 @@ class TFDSCelebASource(Source):
     attributes = ATTRIBUTES
     own_landmarks = CELEBA_5
     alignment = ALIGNMENT
+    faces = ALIGNED
 
     def __init__(self, tfds_dir: str | os.PathLike, archive: str | os.PathLike):
         folder = _find_version(Path(tfds_dir))

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from tfac.inference.photo_prediction import FaceCrop, crop_faces, faces_as_json, whole_crop
+from tfac.inference.photo_prediction import faces_as_json, found_face
 from tfac.inference.prediction import Prediction
 from tfac.photos.alignment import invert
+from tfac.photos.face_crops import FaceCrop, crop_faces, whole_crop
 from tfac.photos.face_detection import FaceDetector
 from tfac.photos.pictures import open_picture
 from tfac.serving.page.masks import mask_picture
@@ -34,23 +35,21 @@ class FaceFinder:
         for _ in range(at_once):
             self._detectors.put(FaceDetector())
 
-    def __call__(
-        self, encoded: bytes, name: str, aligned: bool
-    ) -> tuple[tuple[int, int], list[FaceCrop]]:
-        """Returns the photo's width and height, upright, and its faces, the largest first.
+    def __call__(self, encoded: bytes, name: str, aligned: bool) -> tuple[FaceCrop, list[FaceCrop]]:
+        """Returns the photo, upright, as one crop, and its faces, the largest first.
 
         Args:
             encoded: the photo's file.
             name: what to call it in an error.
-            aligned: the photo is a face crop as those of the training data.
+            aligned: the photo is a face crop as those of the training data: none is looked for.
 
         Raises:
             DataError: it is no picture, broken or too large.
         """
         with self._detector() as detector:
             picture = open_picture(encoded, name)
-            crops = [whole_crop(picture)] if aligned else crop_faces(picture, detector)
-        return picture.shape[1::-1], crops
+            whole = whole_crop(picture)
+            return whole, [whole] if aligned else crop_faces(picture, detector)
 
     @contextlib.contextmanager
     def _detector(self) -> Iterator[FaceDetector]:
@@ -106,7 +105,7 @@ def _answer_face(crop: FaceCrop, model: LoadedVersion, predict: Predict) -> dict
     signature = "explain" if _has_masks(model) else "serving_default"
     outputs = predict(model.name, model.version, signature, {"image_bytes": encoded})
     prediction = Prediction.from_outputs(model.metadata["attributes"], outputs, 0)
-    found = crop.with_prediction(prediction)
+    found = found_face(crop, prediction)
     [face] = faces_as_json([found])
     by_model = "landmarks" in outputs
     face["landmarks_by"] = "model" if by_model else "dlib" if found.landmarks is not None else None

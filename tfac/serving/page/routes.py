@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tfac.errors import DataError, TfacError
 from tfac.files import version_number
+from tfac.photos.face_crops import takes_whole
 from tfac.serving.page.faces import FaceFinder, Predict, answer_faces, describe_model
 from tfac.serving.server.models import ModelStore
 from tfac.serving.server.refusals import Refusal, busy, invalid
@@ -135,11 +136,13 @@ class _Photos:
         return JSONResponse(answers, headers=_NOT_STORED)
 
     def _look(self, encoded: bytes, photo: str, models: list[tuple[str, int]], aligned: bool):
-        (width, height), crops = self._find(encoded, photo, aligned)
+        whole, crops = self._find(encoded, photo, aligned)
+        height, width = whole.image.shape[:2]
         answers = []
         for name, version in models:
             with self._store.get(name, version) as model:
-                answers.append(answer_faces(crops, model, self._predict))
+                takes = [whole] if takes_whole(model.metadata, aligned or None) else crops
+                answers.append(answer_faces(takes, model, self._predict))
         return {"photo": photo, "width": width, "height": height, "models": answers}
 
 
