@@ -40,9 +40,18 @@ ALLOWED = {
     "data_report": {"data", "photos", *FOUNDATION},
     "inference": {"losses", "models", "photos", "speed", *FOUNDATION},
     "evaluation": {"data", "inference", *FOUNDATION},
-    "training": {"data", "evaluation", "inference", "losses", "models", "speed", *FOUNDATION},
+    "training": {
+        "data",
+        "evaluation",
+        "inference",
+        "losses",
+        "models",
+        "photos",
+        "speed",
+        *FOUNDATION,
+    },
     "experiments": {"data", "evaluation", "inference", "models", "training", *FOUNDATION},
-    "export": {"evaluation", "inference", "models", "speed", *FOUNDATION},
+    "export": {"evaluation", "inference", "models", "photos", "speed", *FOUNDATION},
     "serving": {"inference", "photos", *FOUNDATION},
 }
 
