@@ -13,6 +13,7 @@ from tfac.attributes import (
     assign_groups,
     attribute_indices,
     default_groups,
+    guess_mirroring,
 )
 from tfac.errors import ConfigError
 
@@ -88,9 +89,35 @@ def test_groups_survive_json():
         ({"part_groups": {"mouth": []}}, "Smiling in exactly one group"),
         ({"part_groups": {"mouth": ["Smiling", "Smile"]}}, "unknown attribute names.*Smile"),
         ({"subjective_attributes": ["Male"]}, "unknown attribute names"),
+        ({"mirrored_pairs": ["Smiling"]}, "expected lists of attribute names"),
+        ({"mirrored_pairs": [["Smiling"]]}, "mirrored_pairs of two names"),
+        ({"mirrored_pairs": [["Smiling", "Smiling"]]}, "each name once"),
+        ({"not_mirrored": ["Male"]}, "unknown attribute names"),
     ],
 )
 def test_groups_of_another_form_are_refused(change, message):
     groups = {"part_groups": {"mouth": ["Smiling"]}, "subjective_attributes": []}
     with pytest.raises(ConfigError, match=message):
         AttributeGroups.from_dict({**groups, **change}, ("Smiling",))
+
+
+def test_what_a_mirror_does_is_guessed_from_names():
+    assert guess_mirroring(ATTRIBUTES) == ((), ())
+    names = ("Facing_Left", "Bright", "scarRightCheek", "Facing_Right", "left-handed", "Leftovers")
+    assert guess_mirroring(names) == (
+        (("Facing_Left", "Facing_Right"),),
+        ("scarRightCheek", "left-handed"),
+    )
+    mirroring = default_groups(names).mirroring(names)
+    assert mirroring.indices == (3, 1, 2, 0, 4, 5)
+    assert mirroring.kept == (True, True, False, True, False, True)
+    assert default_groups(ATTRIBUTES).mirroring(ATTRIBUTES).is_symmetric
+
+
+def test_what_a_mirror_does_can_be_said():
+    names = ("Facing_Left", "Parted", "Facing_Right")
+    groups = {"part_groups": {"all": names}, "subjective_attributes": []}
+    said = AttributeGroups.from_dict({**groups, "not_mirrored": ["Parted"]}, names)
+    assert (said.mirrored_pairs, said.not_mirrored) == ((), ("Parted",))
+    for each in (said, AttributeGroups.from_dict(groups, names)):
+        assert AttributeGroups.from_dict(json.loads(json.dumps(each.to_dict())), names) == each

@@ -14,6 +14,7 @@ References:
 """
 
 import dataclasses
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -269,42 +270,122 @@ class AttributeGroups:
     Attributes:
         part_groups: attribute names by part of the face (MGG-Net's and LGA-Net's groups).
         subjective_attributes: the attributes that DMM-CNN's subjective branch answers.
+        mirrored_pairs: pairs whose labels swap in the mirror image, such as Facing_Left and
+            Facing_Right.
+        not_mirrored: attributes whose label the mirror image does not tell.
     """
 
     part_groups: Mapping[str, tuple[str, ...]]
     subjective_attributes: tuple[str, ...]
+    mirrored_pairs: tuple[tuple[str, str], ...] = ()
+    not_mirrored: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns the groups as JSON can hold them."""
-        return {
+        """Returns the groups as JSON can hold them; what a mirror does, unless names tell it."""
+        groups = {
             "part_groups": {name: list(members) for name, members in self.part_groups.items()},
             "subjective_attributes": list(self.subjective_attributes),
         }
+        names = [name for members in self.part_groups.values() for name in members]
+        if (self.mirrored_pairs, self.not_mirrored) != guess_mirroring(names):
+            groups["mirrored_pairs"] = [list(pair) for pair in self.mirrored_pairs]
+            groups["not_mirrored"] = list(self.not_mirrored)
+        return groups
+
+    def mirroring(self, attributes: Sequence[str]) -> "Mirroring":
+        """Returns what the mirror image does to labels and scores in the order of `attributes`."""
+        partner = {name: name for name in attributes}
+        for first, second in self.mirrored_pairs:
+            partner[first], partner[second] = second, first
+        return Mirroring(
+            tuple(attribute_indices([partner[name] for name in attributes], attributes)),
+            tuple(name not in self.not_mirrored for name in attributes),
+        )
 
     @classmethod
     def from_dict(cls, groups: Any, attributes: Sequence[str]) -> "AttributeGroups":
         """Returns the groups of `attributes` that `to_dict` described.
 
         Raises:
-            ConfigError: another form, an unknown name, or an attribute that is not in exactly one
-                part group.
+            ConfigError: another form, an unknown name, an attribute that is not in exactly one part
+                group, or in more than one of what a mirror does.
         """
         keys = {"part_groups", "subjective_attributes"}
-        if not isinstance(groups, Mapping) or set(groups) != keys:
+        if not isinstance(groups, Mapping) or not keys <= set(groups) <= keys | _MIRROR_KEYS:
             raise ConfigError(
-                f"attribute groups: expected {' and '.join(sorted(keys))}. Received: {groups!r}"
+                f"attribute groups: expected {' and '.join(sorted(keys))}, and perhaps "
+                f"{' and '.join(sorted(_MIRROR_KEYS))}. Received: {groups!r}"
             )
         parts, subjective = groups["part_groups"], groups["subjective_attributes"]
+        pairs, broken = guess_mirroring(attributes)
+        if not _MIRROR_KEYS.isdisjoint(groups):
+            pairs, broken = groups.get("mirrored_pairs", []), groups.get("not_mirrored", [])
         lists = [subjective, *(parts.values() if isinstance(parts, Mapping) else [None])]
+        lists += [broken, *(pairs if isinstance(pairs, list | tuple) else [None])]
         if not all(isinstance(names, list | tuple) for names in lists):
             raise ConfigError(
                 "attribute groups: expected lists of attribute names, those of part_groups by the "
-                f"part's name. Received: {groups!r}"
+                f"part's name, mirrored_pairs a list of such lists. Received: {groups!r}"
             )
         for names in lists:
             attribute_indices(names, attributes)
         assign_groups(parts, attributes)
-        return cls({name: tuple(members) for name, members in parts.items()}, tuple(subjective))
+        changed = [name for names in (*pairs, broken) for name in names]
+        if any(len(pair) != 2 for pair in pairs) or len(set(changed)) < len(changed):
+            raise ConfigError(
+                "attribute groups: expected mirrored_pairs of two names and not_mirrored, each name "
+                f"once. Received: {groups!r}"
+            )
+        return cls(
+            {name: tuple(members) for name, members in parts.items()},
+            tuple(subjective),
+            tuple(tuple(pair) for pair in pairs),
+            tuple(broken),
+        )
+
+
+_MIRROR_KEYS = {"mirrored_pairs", "not_mirrored"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Mirroring:
+    """What the mirror image of a picture does to its A labels and scores.
+
+    Attributes:
+        indices: the label at i of the mirror image is that at indices[i] of the picture.
+        kept: whether the mirror image tells the label at all.
+    """
+
+    indices: tuple[int, ...]
+    kept: tuple[bool, ...]
+
+    @property
+    def is_symmetric(self) -> bool:
+        """Whether the mirror image has the picture's labels, as with all of CelebA's attributes."""
+        return all(self.kept) and self.indices == tuple(range(len(self.indices)))
+
+
+def guess_mirroring(
+    attributes: Sequence[str],
+) -> tuple[tuple[tuple[str, str], ...], tuple[str, ...]]:
+    """Returns the pairs of attributes that swap in a mirror image, and those that it breaks.
+
+    Names with "left" or "right" in them are taken for such: a pair where the other side is there.
+    """
+    other = {"left": "right", "right": "left"}
+    words = {name: re.findall("[A-Z]?[a-z]+|[A-Z]+", name) for name in attributes}
+    words = {name: tuple(word.lower() for word in found) for name, found in words.items()}
+    sided = {found: name for name, found in words.items() if not other.keys().isdisjoint(found)}
+    partners = {
+        name: sided.get(tuple(other.get(word, word) for word in found))
+        for found, name in sided.items()
+    }
+    pairs = tuple(
+        (name, partner)
+        for name, partner in partners.items()
+        if partner and list(attributes).index(name) < list(attributes).index(partner)
+    )
+    return pairs, tuple(name for name, partner in partners.items() if not partner)
 
 
 def default_groups(attributes: Sequence[str]) -> AttributeGroups:
@@ -317,6 +398,7 @@ def default_groups(attributes: Sequence[str]) -> AttributeGroups:
     return AttributeGroups(
         {part: members for part, members in parts.items() if members},
         tuple(name for name in attributes if name in SUBJECTIVE_ATTRIBUTES),
+        *guess_mirroring(attributes),
     )
 
 

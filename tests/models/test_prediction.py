@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from tests.models.model_checks import create_tiny_backbone, random_images
+from tfac.attributes import Mirroring
 from tfac.models import create_model, predict
 
 
@@ -29,6 +30,20 @@ def test_scores_are_means_over_a_picture_and_its_mirror_image(model, images):
         expected = (np.array(own["scores"][0]) + np.array(mirrored["scores"][0])) / 2
         np.testing.assert_allclose(outputs["scores"][i], expected, rtol=1e-4, atol=1e-5)
         np.testing.assert_allclose(outputs["landmarks"][i], own["landmarks"][0], atol=1e-5)
+
+
+def test_scores_that_tell_left_from_right_are_mirrored_too(model, images):
+    own, mirrored = (np.array(model(each)["scores"]) for each in (images, images[:, :, ::-1]))
+    indices, kept = list(range(40)), [True] * 40
+    indices[3], indices[7], kept[5] = 7, 3, False
+    scores = predict(model, images, Mirroring(tuple(indices), tuple(kept)))["scores"]
+    expected = (own + mirrored) / 2
+    expected[:, 3], expected[:, 7] = (
+        (own[:, 3] + mirrored[:, 7]) / 2,
+        (own[:, 7] + mirrored[:, 3]) / 2,
+    )
+    expected[:, 5] = own[:, 5]
+    np.testing.assert_allclose(scores, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_the_model_s_own_arguments_reach_it(images):

@@ -140,8 +140,10 @@ _define(
     "folder",
     "attribute_groups",
     None,
-    "JSON file with part_groups (part to attributes) and subjective_attributes; by default "
-    'CelebA\'s, and a part "other" for attributes that CelebA does not have.',
+    "JSON file with part_groups (part to attributes) and subjective_attributes, and perhaps "
+    "mirrored_pairs (of attributes that swap in a mirror image) and not_mirrored (those that it does "
+    'not tell); by default CelebA\'s, a part "other" for attributes that CelebA does not have, and '
+    "pairs of names with left and right.",
 )
 _define("folder", "split_column", None, "column with train, validation or test.")
 _define("folder", "split_file", None, "table with picture and split, in its place.")
@@ -204,6 +206,7 @@ def _refuse_flags_of_other_datasets() -> None:
 
 def _prepare_source(workers) -> None:
     from tfac.data.preparing.preparation import prepare
+    from tfac.data.records.info import read_info
     from tfac.data.sources import open_source
 
     started = time.monotonic()
@@ -235,6 +238,13 @@ def _prepare_source(workers) -> None:
             else "the others have no landmarks"
         )
         print(f"  faces detected: {share:.1%}" + (f"; {others}" if share < 1 else ""))
+    groups = read_info(prepared.path).groups
+    for pair in groups.mirrored_pairs:
+        print(f"  mirrored: {' and '.join(pair)} swap in a mirror image")
+    for name in groups.not_mirrored:
+        print(f"  mirrored: a mirror image does not tell {name}")
+    if groups.mirrored_pairs or groups.not_mirrored:
+        print("  (--attribute_groups with mirrored_pairs and not_mirrored says otherwise)")
     for kind, count in prepared.metadata["skipped"].items():
         print(f"  skipped: {count} x {kind}")
     _print_next_command(prepared.path.parent.name)

@@ -46,11 +46,11 @@ class _AnswerNetwork(keras.Model):
         super().__init__(autocast=False, name="network")
         self.network = copy_network(trained.model, "float32")
         fold_batch_norms(self.network)
-        self.test_time_flip = trained.test_time_flip
+        self.flip = trained.flip
         self.attribute_loss = trained.attribute_loss
 
     def call(self, images, training=False):
-        outputs = predict(self.network, images, self.test_time_flip)
+        outputs = predict(self.network, images, self.flip)
         scores = outputs["scores"]  # [B, A]
         answers = {"scores": scores, "probabilities": self.attribute_loss.probabilities(scores)}
         if "landmarks" in outputs:

@@ -5,12 +5,15 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
+from tfac.attributes import Mirroring
 from tfac.models import predict
 from tfac.speed.inference_folding import folding_batch_norms
 
 
 def create_predict_step(
-    model: keras.Model, test_time_flip: bool = False, strategy: tf.distribute.Strategy | None = None
+    model: keras.Model,
+    test_time_flip: bool | Mirroring = False,
+    strategy: tf.distribute.Strategy | None = None,
 ) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
     """Returns a compiled function from images to the model's outputs, without training.
 

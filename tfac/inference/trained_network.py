@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from tfac.attributes import AttributeGroups, default_groups
+from tfac.attributes import AttributeGroups, Mirroring, default_groups
 from tfac.errors import ConfigError, DataError
 from tfac.inference.predict_step import create_predict_step
 from tfac.landmarks import LandmarkScheme, get_landmark_scheme
@@ -100,12 +100,17 @@ class TrainedNetwork:
                 f"writes them. Received: {error!r}"
             ) from error
 
+    @property
+    def flip(self) -> bool | Mirroring:
+        """What test-time flip does to the scores; False where there is none."""
+        return self.test_time_flip and self.groups.mirroring(self.attributes)
+
     def predict(self, images, **arguments) -> Mapping[str, Any]:
         """Returns the outputs for images [B, H, W, 3], the scores with the flip if there is one.
 
         `arguments` are the model's own, such as `explain`.
         """
-        return predict(self.model, images, self.test_time_flip, **arguments)
+        return predict(self.model, images, self.flip, **arguments)
 
     @functools.cached_property
     def predict_step(self) -> Callable[[Any], Mapping[str, Any]]:
@@ -114,4 +119,4 @@ class TrainedNetwork:
             return self.predict
         if self.accelerated:
             accelerate(self.model)
-        return create_predict_step(self.model, self.test_time_flip)
+        return create_predict_step(self.model, self.flip)

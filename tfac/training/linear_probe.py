@@ -39,7 +39,8 @@ def fit_head(
     """Fits ``model.head`` to ``model.features`` of training pictures and their mirror images.
 
     With test-time flip it is fitted to the mean of the two, as the mean of a linear head's scores
-    is its score of the mean.
+    is its score of the mean. Where an attribute's label is another in the mirror image, it is
+    fitted to the pictures alone.
 
     Args:
         model: with `features`, images [B, H, W, 3] to [B, F], and `head`, a dense layer from these
@@ -55,7 +56,8 @@ def fit_head(
     )
     batches = read_batches(dataset.take(-(-count // _BATCH)), info, config.train_split)
     with progress(total=count, desc="features", unit="picture", disable=not show_progress) as bar:
-        features, labels, mask = _features(model, batches, config, bar)
+        symmetric = info.groups.mirroring(info.attributes).is_symmetric
+        features, labels, mask = _features(model, batches, config, symmetric, bar)
     weights = mask
     if attribute_loss.class_weights is not None:
         weights = mask * np.where(labels > 0.5, *np.transpose(attribute_loss.class_weights)[::-1])
@@ -131,6 +133,7 @@ def _features(
     model: keras.Model,
     batches: Iterable[dict[str, tf.Tensor]],
     config: TrainConfig,
+    symmetric: bool,
     bar: tqdm,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Returns features float16 [V, N, F], V versions of each picture; labels and mask [N, A]."""
@@ -138,7 +141,7 @@ def _features(
     @tf.function(reduce_retracing=True)
     def versions(images):
         views = [images]
-        if config.flip or config.test_time_flip:
+        if symmetric and (config.flip or config.test_time_flip):
             views.append(images[:, :, ::-1])
         with folding_batch_norms():
             features = tf.stack([model.features(view) for view in views])

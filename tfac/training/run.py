@@ -141,7 +141,11 @@ def run_training(
         callbacks=callbacks,
         show_progress=show_progress,
     )
-    predict_step = create_predict_step(state.model, config.test_time_flip, devices.strategy)
+    predict_step = create_predict_step(
+        state.model,
+        config.test_time_flip and info.groups.mirroring(info.attributes),
+        devices.strategy,
+    )
     distribute = devices.strategy.experimental_distribute_dataset
     validation_batches = distribute(_validation_dataset(config, info))
     with (

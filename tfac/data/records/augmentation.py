@@ -6,21 +6,24 @@ are not here: average precision was the same or lower with them.
 
 import tensorflow as tf
 
+from tfac.attributes import Mirroring
 from tfac.landmarks import LandmarkScheme
+
+_LABELS = ("labels", "label_mask")
 
 
 def mirror_half(
-    batch: dict[str, tf.Tensor], scheme: LandmarkScheme, seed: tf.Tensor
+    batch: dict[str, tf.Tensor], scheme: LandmarkScheme, mirroring: Mirroring, seed: tf.Tensor
 ) -> dict[str, tf.Tensor]:
-    """Returns the batch with half of its pictures, and their landmarks, mirrored.
-
-    No attribute of CelebA tells left from right, so a mirrored face keeps its labels.
+    """Returns the batch with half of its pictures, their landmarks and labels mirrored.
 
     Args:
-        batch: with "images" uint8 [B, H, W, 3], "landmarks" float32 [B, K, 2] in [0, 1] and
-            "landmarks_valid" float32 [B]; other entries pass through. Landmarks that are not valid
-            are left as they are.
+        batch: with "images" uint8 [B, H, W, 3], "landmarks" float32 [B, K, 2] in [0, 1],
+            "landmarks_valid" float32 [B], "labels" and "label_mask" float32 [B, A]; other entries
+            pass through. Landmarks that are not valid are left as they are.
         scheme: the landmarks' scheme, which knows what a mirror does to them.
+        mirroring: what it does to the labels. None of CelebA's attributes tells left from right, so
+            a mirrored face keeps them; a label that the mirror image does not tell is masked.
         seed: int64 [2]; which pictures is a function of it and of the batch's size alone.
     """
     images, landmarks = batch["images"], batch["landmarks"]
@@ -37,4 +40,10 @@ def mirror_half(
     spec = tf.TensorSpec(images.shape[1:], images.dtype)
     images = tf.map_fn(mirror, (images, chosen), fn_output_signature=spec)
     moved = (chosen & (batch["landmarks_valid"] > 0))[:, tf.newaxis, tf.newaxis]
-    return {**batch, "images": images, "landmarks": tf.where(moved, mirrored, landmarks)}
+    batch = {**batch, "images": images, "landmarks": tf.where(moved, mirrored, landmarks)}
+    if mirroring.is_symmetric:
+        return batch
+    swapped = {name: tf.gather(batch[name], mirroring.indices, axis=1) for name in _LABELS}
+    swapped["label_mask"] *= tf.constant(mirroring.kept, tf.float32)
+    chosen = chosen[:, tf.newaxis]
+    return batch | {name: tf.where(chosen, swapped[name], batch[name]) for name in _LABELS}

@@ -124,9 +124,12 @@ def train_dataset(
     if not cached:
         dataset = _decode(dataset, info, image_size)
 
+    mirroring = info.groups.mirroring(info.attributes)
+
     @_as_it_is
     def mirrored(step: tf.Tensor, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        return mirror_half(batch, info.landmark_scheme, _stream(seed, _FLIP_STREAM, step))
+        seeds = _stream(seed, _FLIP_STREAM, step)
+        return mirror_half(batch, info.landmark_scheme, mirroring, seeds)
 
     if flip:
         dataset = dataset.enumerate(start_step).map(mirrored, num_parallel_calls=tf.data.AUTOTUNE)
