@@ -333,8 +333,8 @@ class AttributeGroups:
         changed = [name for names in (*pairs, broken) for name in names]
         if any(len(pair) != 2 for pair in pairs) or len(set(changed)) < len(changed):
             raise ConfigError(
-                "attribute groups: expected mirrored_pairs of two names and not_mirrored, each name "
-                f"once. Received: {groups!r}"
+                "attribute groups: expected mirrored_pairs of two names and not_mirrored, each "
+                f"name once. Received: {groups!r}"
             )
         return cls(
             {name: tuple(members) for name, members in parts.items()},
