@@ -33,7 +33,7 @@ def model(tiny_export, tmp_path):
     return tmp_path / "faces"
 
 
-serve = functools.partial(programs.run, "serve", timeout=60)
+serve = functools.partial(programs.run, "serve")
 
 
 def states(program, name="faces") -> dict[str, str]:
