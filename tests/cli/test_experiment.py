@@ -2,7 +2,6 @@ import functools
 import json
 import os
 import signal
-import subprocess
 import time
 
 import pytest
@@ -113,14 +112,14 @@ def test_experiments_run_to_their_report_around_failures(tiny_records, tmp_path)
 def test_a_stopped_run_goes_on(tiny_records, tmp_path):
     arguments = ["--experiment=baseline", f"--data_dir={tiny_records}", f"--output_dir={tmp_path}"]
     arguments += ["--option=batch_size=8", "--option=image_size=32", "--option=epochs=400"]
-    program = programs.command("experiment", *arguments)
-    process = subprocess.Popen(program, stdout=subprocess.PIPE, text=True)
+    process = programs.start("experiment", *arguments)
     workdir = tmp_path / "small" / "baseline" / "seed_0"
     while process.poll() is None and not list(workdir.glob("checkpoints/ckpt-2.index")):
         time.sleep(0.1)
     os.kill(process.pid, signal.SIGINT)
-    output, _ = process.communicate()
-    assert process.returncode == 128 + signal.SIGINT
+    ended = process.wait()
+    output = ended.stdout
+    assert ended.returncode == 128 + signal.SIGINT
     assert "the same command goes on from there" in output and "index.html" in output
     assert "a checkpoint is saved" in (workdir / "log.txt").read_text()
     assert not (workdir / "failure.json").exists() and not (workdir / "result.json").exists()

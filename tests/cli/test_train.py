@@ -117,17 +117,15 @@ def test_run_killed_at_any_moment_goes_on_and_ends_as_if_it_never_was(tiny_recor
 
     stopped = [*arguments, f"--workdir={tmp_path / 'stopped'}"]
     for step, number in ((2, signal.SIGKILL), (5, signal.SIGTERM)):
-        process = subprocess.Popen(
-            programs.command("train", *stopped), stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        )
+        process = programs.start("train", *stopped)
         checkpoints = tmp_path / "stopped" / "checkpoints"
         while process.poll() is None and latest_save(checkpoints) < step:
             time.sleep(0.02)
         os.kill(process.pid, number)
-        _, errors = process.communicate()
-        assert process.returncode == {signal.SIGKILL: -9, signal.SIGTERM: 143}[number]
+        ended = process.wait()
+        assert ended.returncode == {signal.SIGKILL: -9, signal.SIGTERM: 143}[number]
         if number == signal.SIGTERM:
-            assert b"The same command goes on from there" in errors
+            assert "The same command goes on from there" in ended.stderr
     resumed = train(*stopped)
     assert resumed.returncode == 0, resumed.stderr[-3000:]
 

@@ -5,12 +5,12 @@ import keras
 import numpy as np
 import pytest
 
-from tfac.attributes import ATTRIBUTES, default_groups
+from tests.models.model_checks import create_tiny_resnet
 from tfac.errors import ConfigError
 from tfac.export.formats import FORMATS, check_formats, write_formats
-from tfac.landmarks import DLIB_72
-from tfac.training.config import TrainConfig
-from tfac.training.workdir import create_network
+from tfac.models import create_model
+
+PRECISION = "mixed_bfloat16"
 
 # Largest difference of a score, a probability and a coordinate from the Keras model in float32.
 TOLERANCES = {"scores": 2e-4, "probabilities": 5e-5, "landmarks": 5e-5}
@@ -46,11 +46,13 @@ def trained(tiny_trained):
     """Makes a trained network of a name, with test-time flip and in mixed precision."""
 
     def make(name):
-        options = {"image_size": (48, 40), "test_time_flip": True, "precision": "mixed_bfloat16"}
-        backbone = "dlib_resnet29" if name == "two_crop_net" else "resnet18"
-        config = TrainConfig(model=name, backbone=backbone, **options)
         keras.utils.set_random_seed(2)
-        model = create_network(config, ATTRIBUTES, DLIB_72, default_groups(ATTRIBUTES), None)
+        keras.config.set_dtype_policy(PRECISION)
+        try:
+            backbone = "dlib_resnet29" if name == "two_crop_net" else create_tiny_resnet()
+        finally:
+            keras.config.set_dtype_policy("float32")
+        model = create_model(name, backbone=backbone, dtype=PRECISION)
         noise = np.random.default_rng(0).integers(0, 256, (8, 48, 40, 3), np.uint8)
         for _ in range(20):
             model(noise, training=True)

@@ -1,15 +1,14 @@
 """Two worker processes or two devices on one machine, and the same run on one device."""
 
 import json
-import os
 import signal
 import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+
+from tests.forks import Fork
 
 pytestmark = pytest.mark.slow
 
@@ -37,26 +36,15 @@ def train(tiny_records, tmp_path):
                 **each[index],
                 "options": {**OPTIONS, **options, **each[index].get("options", {})},
             }
-            environment = dict(os.environ)
+            environment = {}
             if workers > 1:
                 task["options"]["strategy"] = "multi_worker"
                 cluster = {"worker": addresses}
                 own = {"cluster": cluster, "task": {"type": "worker", "index": index}}
                 environment["TF_CONFIG"] = json.dumps(own)
-            processes.append(
-                subprocess.Popen(
-                    [sys.executable, SCRIPT, json.dumps(task)],
-                    env=environment,
-                    stderr=subprocess.PIPE,
-                    text=True,
-                )
-            )
-        try:
-            errors = [process.communicate(timeout=PATIENCE)[1] for process in processes]
-        finally:
-            for process in processes:
-                process.kill()
-        statuses = [process.returncode for process in processes]
+            processes.append(Fork(str(SCRIPT), [json.dumps(task)], environment=environment))
+        ended = [process.wait(PATIENCE) for process in processes]
+        statuses, errors = [e.returncode for e in ended], [e.stderr for e in ended]
         arrays = [dict(np.load(path)) if path.exists() else None for path in outputs]
         return statuses, errors, arrays
 
