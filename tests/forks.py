@@ -12,7 +12,10 @@ from tfac.cli import import_tensorflow_quietly
 
 _FORKS = multiprocessing.get_context("forkserver")
 _FORKS.set_forkserver_preload(
-    ["tfac.training.run", "tfac.export", "tfac.data.preparing.preparation", "tests.forks"]
+    [
+        *("tfac.training.run", "tfac.export", "tfac.data.preparing.preparation"),
+        *("apache_beam", "tests.forks"),
+    ]
 )
 
 

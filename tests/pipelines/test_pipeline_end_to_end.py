@@ -17,6 +17,7 @@ pytest.importorskip("tensorflow_model_analysis")
 import pyarrow.parquet as pq
 
 from pipelines.engine.store import MetadataStore
+from tests.forks import Fork
 
 pytestmark = pytest.mark.slow
 
@@ -83,19 +84,15 @@ finally:
 """
 
 
-def start(folder: Path, *command: str) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, *command],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])},
-        capture_output=True,
-        text=True,
-        timeout=1800,
-    )
+PATH = {"PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
+
+
+def start(folder: Path, program: str, *arguments: str) -> subprocess.CompletedProcess:
+    return Fork(program, arguments, cwd=folder, environment=PATH).wait(1800)
 
 
 def run_program(folder: Path, module: str, *arguments: str) -> str:
-    done = start(folder, "-m", module, *arguments)
+    done = start(folder, module, *arguments)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return done.stdout
 
@@ -164,7 +161,13 @@ def test_second_run_and_a_changed_parameter(undisturbed):
 
 
 def test_run_without_work_does_not_import_tensorflow(undisturbed):
-    done = start(undisturbed, "-c", WITHOUT_TENSORFLOW, "--config=tiny.json")
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_TENSORFLOW, "--config=tiny.json"],
+        cwd=undisturbed,
+        env=os.environ | PATH,
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -191,12 +194,13 @@ def test_lineage_model_card_and_page(undisturbed):
 
 def test_pipeline_killed_again_and_again_ends_as_an_undisturbed_one(undisturbed, tmp_path):
     """In those that go on where they were, and in the one that writes outside of the root."""
-    folder = make_folder(tmp_path / "killed")
+    folder, script = make_folder(tmp_path / "killed"), str(tmp_path / "killed_in.py")
+    Path(script).write_text(KILLED_IN)
     for component in (
         *("ExampleGen", "StatisticsGen", "Tuner", "Trainer"),
         *("Pusher", "BulkInferrer"),
     ):
-        done = start(folder, "-c", KILLED_IN, "--config=tiny.json", component)
+        done = start(folder, script, "--config=tiny.json", component)
         assert done.returncode == -signal.SIGKILL, done.stdout[-3000:] + done.stderr[-3000:]
         with open_store(folder) as store:
             last = store.executions(store.runs()[-1].id)[-1]
