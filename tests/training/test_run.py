@@ -329,6 +329,32 @@ def read_scalars(workdir):
     return {tag: [v.item() for v in values if v.size == 1] for tag, values in arrays.items()}
 
 
+def test_steps_that_loss_scaling_leaves_out_are_counted_and_said(tiny_records, tmp_path, capsys):
+    config = dataclasses.replace(
+        CONFIG,
+        precision="mixed_float16",
+        schedule="cosine",
+        optimizer="adamw",
+        epochs=50,
+        update_interval=150,
+        loss_scale=1e37,
+    )
+    state = run_training(config, tiny_records, tmp_path)
+    left_out = state.left_out_steps
+    assert 0 < left_out == 150 - int(state.optimizer.iterations) < 150
+    said = capsys.readouterr().out
+    assert f"learning rate 0  left out {left_out} steps" in said.splitlines()[-2]
+    assert f"warning: loss scaling left out {left_out} of 150 steps" in said
+    assert read_scalars(tmp_path)["left_out_steps"][-1] == left_out
+
+
+def test_a_run_without_one_update_fails(tiny_records, tmp_path):
+    config = dataclasses.replace(CONFIG, precision="mixed_float16", epochs=1, loss_scale=3e38)
+    for _ in ("a run", "the same run, which has ended"):
+        with pytest.raises(TrainingError, match="nothing was learned: the gradients of all 3 .*"):
+            run(tiny_records, tmp_path, config)
+
+
 @pytest.mark.parametrize(
     ("weighting", "balance"),
     [

@@ -235,6 +235,12 @@ class TrainConfig:
         "arithmetic of the network",
         choices=("float32", "mixed_float16", "mixed_bfloat16"),
     )
+    loss_scale: float = _option(
+        2.0**15,
+        "first loss scale of mixed_float16; a step whose gradients overflow is left out and halves "
+        "it",
+        above=0,
+    )
     accelerate: bool = _option(
         True, "run batch norms, updates and small convolutions on faster operations than Keras's"
     )

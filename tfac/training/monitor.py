@@ -75,6 +75,7 @@ class Monitor:
         try:
             with self._bar:
                 yield
+                self._warn_of_left_out_steps()
         finally:
             self._summaries.flush()
         self._callbacks.on_train_end()
@@ -137,12 +138,14 @@ class Monitor:
         for name in sorted(fetched[0].keys() - {"attributes", "total"}):
             term = "landmark" if name == "landmarks" else name.removesuffix("_scores")
             values[f"training/{term}_loss"] = np.mean([losses[name] for losses in fetched])
+        shown = {
+            "loss": f"{values['training/total_loss']:.4g}",
+            "images_s": f"{values['images_per_second']:.0f}",
+        }
+        if left_out := self._state.left_out_steps:
+            values["left_out_steps"] = shown["left_out"] = left_out
         self._summaries.write_scalars(self._unchecked[-1][0], values)
-        self._bar.set_postfix(
-            loss=f"{values['training/total_loss']:.4g}",
-            images_s=f"{values['images_per_second']:.0f}",
-            refresh=False,
-        )
+        self._bar.set_postfix(shown, refresh=False)
         self._unchecked = []
         self._start_window()
 
@@ -212,7 +215,17 @@ class Monitor:
             f"accuracy {means['validation/mean_accuracy']:.2%}  "
             f"balanced accuracy {means['validation/mean_balanced_accuracy']:.2%}  "
             f"learning rate {current_learning_rate(self._state.optimizer):.3g}"
+            + (f"  left out {left_out} steps" if (left_out := self._state.left_out_steps) else "")
         )
+
+    def _warn_of_left_out_steps(self) -> None:
+        left_out = self._state.left_out_steps
+        if left_out and self._show_progress:
+            self._bar.write(
+                f"warning: loss scaling left out {left_out} of {int(self._state.step.numpy())} "
+                "steps, whose gradients overflowed in float16; --precision=mixed_bfloat16 or a "
+                "lower --loss_scale leaves out none or fewer"
+            )
 
     def _start_window(self) -> None:
         self._waited = 0.0

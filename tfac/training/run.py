@@ -15,7 +15,7 @@ from tfac.data.records.pipeline import (
     read_batches,
     train_dataset,
 )
-from tfac.errors import ConfigError
+from tfac.errors import ConfigError, TrainingError
 from tfac.inference.predict_step import create_predict_step
 from tfac.losses import AttributeLoss, PartGuidance, get_attribute_loss
 from tfac.models import backbones
@@ -25,6 +25,7 @@ from tfac.training.checkpoints import (
     Checkpoints,
     TrainingState,
     create_state,
+    create_step,
     has_checkpoint,
     restore_for_use,
 )
@@ -98,7 +99,8 @@ def run_training(
     Raises:
         ConfigError: options that do not fit the data, the machine or the workdir's earlier run.
         DataError: the data set or a checkpoint is missing or damaged.
-        TrainingError: a loss became NaN or infinite, or another worker has ended.
+        TrainingError: a loss became NaN or infinite, another worker has ended, or loss scaling left
+            out every step.
         Interrupted: SIGTERM or Ctrl-C, after the state was saved.
     """
     workdir = Path(workdir)
@@ -188,6 +190,7 @@ def run_training(
         ):  # a callback stopped the run
             monitor.check_losses()
             checkpoints.save()
+    _require_updates(state, config)
     return state
 
 
@@ -218,7 +221,9 @@ def _create_state(
 ) -> TrainingState:
     num_attributes = len(info.attributes)
     with strategy.scope():
-        optimizer = create_optimizer(config, plan.steps_per_epoch, strategy.num_replicas_in_sync)
+        step = create_step()
+        replicas = strategy.num_replicas_in_sync
+        optimizer = create_optimizer(config, plan.steps_per_epoch, replicas, step)
         model = create_network(
             config, info.attributes, info.landmark_scheme, info.groups, config.backbone_weights
         )
@@ -228,7 +233,7 @@ def _create_state(
             config.weighting, num_attributes, steps_per_epoch=plan.steps_per_epoch, model=model
         )
         plateau = create_plateau(config, optimizer)
-        return create_state(model, optimizer, weighting, plateau, num_attributes)
+        return create_state(model, optimizer, weighting, plateau, num_attributes, step)
 
 
 def _start_from(config: TrainConfig, state: TrainingState) -> None:
@@ -341,4 +346,15 @@ def _require_landmarks(result: ValidationResult, config: TrainConfig) -> None:
         raise ConfigError(
             f"landmarks={config.landmarks}, but no picture of split {config.validation_split} has "
             f"landmarks; train with {' '.join(flags)}, or prepare the data set with landmarks"
+        )
+
+
+def _require_updates(state: TrainingState, config: TrainConfig) -> None:
+    steps = int(state.step.numpy())
+    if steps and state.left_out_steps == steps:
+        raise TrainingError(
+            f"nothing was learned: the gradients of all {steps} steps overflowed in "
+            f"precision={config.precision}, so that loss scaling left them out. Train in another "
+            "workdir with --precision=mixed_bfloat16 or float32, more epochs (a step left out "
+            f"halves the loss scale), or a --loss_scale below {config.loss_scale:g}"
         )
