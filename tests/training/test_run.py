@@ -147,6 +147,44 @@ def test_same_seed_gives_the_same_run_and_a_finished_run_is_left_as_it_is(tiny_r
         run(tiny_records, tmp_path / "a", dataclasses.replace(CONFIG, epochs=2, seed=5))
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"schedule": "constant", "weighting": "uniform", "update_interval": 2},
+        {"schedule": "plateau", "plateau_patience": 1},
+    ],
+)
+def test_a_finished_run_goes_on_to_more_epochs_as_if_asked_for_at_once(
+    tiny_records, tmp_path, options
+):
+    config = dataclasses.replace(CONFIG, thresholds="exact", **options)
+    whole = run(tiny_records, tmp_path / "whole", config)
+    shorter = dataclasses.replace(config, epochs=1)
+    assert int(run(tiny_records, tmp_path / "longer", shorter).step) == 3
+    assert_same(whole, run(tiny_records, tmp_path / "longer", config))
+    assert load_trained_network(tmp_path / "longer").training["epochs"] == 4
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"schedule": "cosine"},
+        {"thresholds": "adaptive"},
+        {"update_interval": 2},  # dynamic weights see the validation at the end
+    ],
+)
+def test_a_finished_run_whose_course_depends_on_its_end_names_the_way_to_more_epochs(
+    tiny_records, tmp_path, options
+):
+    config = dataclasses.replace(CONFIG, epochs=1, **{"thresholds": "exact", **options})
+    run(tiny_records, tmp_path / "first", config)
+    longer = dataclasses.replace(config, epochs=2)
+    with pytest.raises(ConfigError, match="another workdir, which .*--initial_workdir=.*/first"):
+        run(tiny_records, tmp_path / "first", longer)
+    start = str(tmp_path / "first")
+    run(tiny_records, tmp_path / "second", dataclasses.replace(longer, initial_workdir=start))
+
+
 def test_training_learns(tiny_records, tmp_path):
     config = dataclasses.replace(
         CONFIG,
@@ -280,7 +318,7 @@ def test_keras_callbacks_see_epochs_in_order_and_the_step_is_traced_once(
     ("options", "message"),
     [
         ({"validation_split": "dev"}, "validation_split=dev: expected a split .*validation"),
-        ({"batch_size": 25}, "batch_size=25: split train has 24"),
+        ({"batch_size": 25}, "batch_size=25: split train has 24 pictures; give"),
     ],
 )
 def test_options_that_do_not_fit_the_data_are_refused(tiny_records, tmp_path, options, message):

@@ -5,6 +5,7 @@ Example:
 """
 
 import functools
+import shlex
 from pathlib import Path
 
 from absl import flags
@@ -112,7 +113,8 @@ def main() -> int:
     print(
         f"\nwritten: {output_dir / 'index.html'}, report.json, schema.pbtxt, {', '.join(figures)}"
     )
-    print(f"next:    tfac-train --data_dir={_DATA_DIR.value} --workdir=runs/new")
+    train = ["tfac-train", f"--data_dir={_DATA_DIR.value}", "--workdir=runs/new"]
+    print(f"next:    {shlex.join(train)}")
     failed = [kind for kind in fail_on if report["problems"][kind]]
     if failed:
         print(f"failed:  {', '.join(failed)} (--fail_on)")

@@ -6,6 +6,7 @@ Example:
 
 import dataclasses
 import functools
+import shlex
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -107,7 +108,7 @@ def main() -> None:
     draw_bars(report, output_dir / "accuracy.png")
     print(format_report(report))
     print(f"\nwritten: {output_dir / 'metrics.json'}\n         {output_dir / 'accuracy.png'}")
-    print(f"next:    {_next_command()}")
+    print(f"next:    {shlex.join(_next_command(output_dir))}")
 
 
 def _load_network() -> "tuple[TrainedNetwork, Path]":
@@ -133,10 +134,11 @@ def _with_progress(batches: Iterable[dict], pictures: int) -> Iterator[dict]:
             bar.update(len(batch["images"]))
 
 
-def _next_command() -> str:
+def _next_command(output_dir: Path) -> list[str]:
     if _WORKDIR.value:
-        return f"tfac-export --workdir={_WORKDIR.value}"
-    return f"tfac-predict --saved_model={_SAVED_MODEL.value} PHOTO..."
+        evaluation = f"--evaluation={output_dir / 'metrics.json'}"
+        return ["tfac-export", f"--workdir={_WORKDIR.value}", evaluation]
+    return ["tfac-predict", f"--saved_model={_SAVED_MODEL.value}", "PHOTO..."]
 
 
 run = functools.partial(run_program, main)

@@ -204,13 +204,14 @@ def _prepare_source(workers) -> None:
         on_error=FLAGS.on_error,
     )
     _print_result(prepared.path, prepared.splits, prepared.already_there, started)
-    if prepared.metadata["detected_share"] is not None:
+    detected = prepared.metadata["detected_share"]
+    if detected is not None:
         others = (
             "the landmarks of the others were predicted from where aligned pictures have their face"
             if source.alignment
             else "the others have no landmarks"
         )
-        print(f"  faces detected: {prepared.metadata['detected_share']:.1%}; {others}")
+        print(f"  faces detected: {detected:.1%}" + (f"; {others}" if detected < 1 else ""))
     for kind, count in prepared.metadata["skipped"].items():
         print(f"  skipped: {count} x {kind}")
     _print_next_command(prepared.path.parent.name)

@@ -330,12 +330,13 @@ def _require_splits(config: TrainConfig, info: RecordsInfo) -> None:
         if not info.splits.get(split):
             raise ConfigError(
                 f"{option}={split}: expected a split with pictures among "
-                f"{', '.join(info.splits)} of {info.path}"
+                f"{', '.join(name for name, count in info.splits.items() if count)} of "
+                f"{info.path}; name one with --{option}"
             )
     if info.splits[config.train_split] < config.batch_size:
         raise ConfigError(
             f"batch_size={config.batch_size}: split {config.train_split} has "
-            f"{info.splits[config.train_split]} pictures"
+            f"{info.splits[config.train_split]} pictures; give a --batch_size of no more"
         )
 
 
