@@ -80,7 +80,7 @@ def test_from_photos_to_answers_by_the_printed_steps_alone(own_photos):
 @pytest.mark.parametrize(
     ("model", "protocol", "said"),
     [
-        ("dmm_cnn", "pretrained", ["landmarks=False, as no picture of split train has landmarks"]),
+        ("dmm_cnn", "pretrained", ["landmarks=False, as no picture of split"]),
         ("lga_net", "pretrained", ["guidance=0.0, as ", "landmarks=False"]),
         ("mgg_net", "pretrained", ["graph=False, as all attributes are of the part other"]),
         ("mcnn_aux", "from_scratch", ["batch_size=24"]),

@@ -40,8 +40,8 @@ _THRESHOLDS = flags.DEFINE_enum(
     "thresholds",
     "trained",
     ("trained", "fixed", "exact", "exact_balanced"),
-    "decision thresholds: trained (the model's own), fixed (0), exact (best accuracy on "
-    "--thresholds_split) or exact_balanced (best balanced accuracy on it)",
+    "decision thresholds: trained (the model's own), fixed (a probability of 0.5), exact (best "
+    "accuracy on --thresholds_split) or exact_balanced (best balanced accuracy on it)",
 )
 _THRESHOLDS_SPLIT = flags.DEFINE_string(
     "thresholds_split", "validation", "the split that exact thresholds are chosen on"
@@ -106,7 +106,7 @@ def main() -> None:
     output_dir = Path(_OUTPUT_DIR.value or default_output_dir / _SPLIT.value)
     write_report(report, output_dir / "metrics.json")
     draw_bars(report, output_dir / "accuracy.png")
-    print(format_report(report))
+    print(format_report(report, network.attribute_loss))
     print(f"\nwritten: {output_dir / 'metrics.json'}\n         {output_dir / 'accuracy.png'}")
     print(f"next:    {shlex.join(_next_command(output_dir))}")
 

@@ -144,6 +144,7 @@ def run_training(
     monitor = Monitor(
         state,
         attributes=info.attributes,
+        attribute_loss=attribute_loss,
         plan=plan,
         batch_size=config.batch_size,
         summaries=summaries,
