@@ -29,7 +29,7 @@ from tfac.training.checkpoints import (
     has_checkpoint,
     restore_for_use,
 )
-from tfac.training.class_balance import cached_label_counts, class_weights
+from tfac.training.class_balance import cached_label_counts, class_weights, describe_missing
 from tfac.training.config import TrainConfig
 from tfac.training.devices import (
     create_agreement,
@@ -116,8 +116,12 @@ def run_training(
     set_reproducible(config.seed)
 
     plan = create_plan(config, info.splits[config.train_split])
+    counts = cached_label_counts(workdir, info, config.train_split, show_progress, writes)
+    if show_progress and (missing := describe_missing(counts, info.attributes)):
+        print(f"warning: split {config.train_split} has {missing}", flush=True)
     if attribute_loss is None:
-        attribute_loss = _create_attribute_loss(config, info, workdir, show_progress, writes)
+        weights = class_weights(counts, config.class_balance)
+        attribute_loss = get_attribute_loss(config.attribute_loss, weights)
     state = _create_state(with_kept_backbone(config, workdir), info, plan, strategy, weighting)
     checkpoints = Checkpoints(workdir, state, writes)
     if not checkpoints.restore_latest():
@@ -193,16 +197,6 @@ def run_training(
             checkpoints.save()
     _require_updates(state, config)
     return state
-
-
-def _create_attribute_loss(
-    config: TrainConfig, info: RecordsInfo, workdir: Path, show_progress: bool, writes: bool
-) -> AttributeLoss:
-    weights = None
-    if config.class_balance != "none":
-        counts = cached_label_counts(workdir, info, config.train_split, show_progress, writes)
-        weights = class_weights(counts, config.class_balance)
-    return get_attribute_loss(config.attribute_loss, weights)
 
 
 def _create_part_guidance(
