@@ -172,9 +172,6 @@ def test_what_is_wrong_with_labels_is_told_by_name_and_size(info):
     )
     assert report["problems"]["contradictions"] == 30
     said = format_report(report)
-    assert (
-        "Smiling with none of Male: 30 of 121 (24.8 %), as they do not smile; such as train/0"
-        in said
-    )
+    assert "Smiling with Male: 30 of 121 (24.8 %), as they do not smile; such as train/0" in said
     assert "  test: 4 pictures" in said and "  Male: no label in test" in said
     assert "  Young: 100.0 % of 200 in train, 25.0 % of 4 in test" in said  # drift

@@ -42,12 +42,12 @@ class LabelRule:
     condition: str | None = None
 
     def __str__(self):
-        """The rule in words."""
-        names = ", ".join(self.names)
-        if self.kind == "at_most_one":
-            return f"at most one of {names}"
-        what = f"{'none' if self.kind == 'none_of' else 'one at least'} of {names}"
-        return f"{self.condition} with {what}" if self.condition else what
+        """What breaks the rule, in words."""
+        if self.kind == "none_of":
+            return f"{self.condition} with {' or '.join(self.names)}"
+        if self.condition:
+            return f"{self.condition} without {' or '.join(self.names)}"
+        return f"{'none' if self.kind == 'any_of' else 'more than one'} of {', '.join(self.names)}"
 
     def find(
         self, attributes: Sequence[str], labels: np.ndarray, mask: np.ndarray

@@ -43,7 +43,8 @@ def draw_bars(report: Report, path: str | os.PathLike) -> None:
     for axes, (title, members) in zip(panels, groups.items(), strict=True):
         _draw_panel(axes, title, members, report)
         axes.set_xlim(-0.6, widest - 0.4)  # bars as wide in both panels
-    panels[0].legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=3, frameon=False)
+    shown = panels[0].get_legend_handles_labels()
+    figure.legend(*shown, loc="outside upper right", ncols=3, frameon=False)
     with whole_file(path) as aside:
         figure.savefig(aside, dpi=120)
 

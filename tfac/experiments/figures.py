@@ -51,7 +51,8 @@ def draw_attribute_bars(
         axes.grid(axis="y", alpha=0.3)
         axes.set_axisbelow(True)
         axes.spines[["top", "right"]].set_visible(False)
-    panels[0].legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=len(values), frameon=False)
+    shown = panels[0].get_legend_handles_labels()
+    figure.legend(*shown, loc="outside upper right", ncols=min(len(values), 7), frameon=False)
     _save(figure, path)
 
 

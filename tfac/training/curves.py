@@ -27,9 +27,11 @@ def draw_curves(tensorboard_dir: str | Path, path: str | Path) -> None:
     series = read_series(Path(tensorboard_dir))
     weight_tags = changing_tags(series, "attribute_weights")
     threshold_tags = changing_tags(series, "threshold_probabilities")
-    panels = 2 + bool(weight_tags) + bool(threshold_tags)
-    figure = Figure(figsize=(13, 4 if panels == 2 else 8), layout="constrained")
-    losses, accuracy, *others = figure.subplots(-(-panels // 2), 2).flat
+    moving = ["weights"] * bool(weight_tags) + ["thresholds"] * bool(threshold_tags)
+    rows = [["losses", "accuracy"], *([(2 * moving)[:2]] if moving else [])]
+    figure = Figure(figsize=(13, 4 * len(rows)), layout="constrained")
+    panels = figure.subplot_mosaic(rows)
+    losses, accuracy = panels["losses"], panels["accuracy"]
 
     _draw(losses, series, {"training/mean_loss": "training", "validation/mean_loss": "validation"})
     _draw(losses, series, {f"validation/loss/{name}": name for name in FOLLOWED}, "--")
@@ -46,28 +48,20 @@ def draw_curves(tensorboard_dir: str | Path, path: str | Path) -> None:
     _draw(accuracy, series, majority, "--")
     accuracy.set(title="Validation, mean over attributes")
     accuracy.yaxis.set_major_formatter("{x:.0%}")
-    shown, asides = [losses, accuracy], []
-    if weight_tags:
-        weights = others.pop(0)
-        shown.append(weights)
+    if weights := panels.get("weights"):
         for tag in weight_tags:
             weights.plot(*series[tag], color="0.85", linewidth=0.8)
         _draw(weights, series, {f"attribute_weights/{name}": name for name in FOLLOWED})
         weights.set(title="Attribute weights (grey: the others)", ylim=(0, None))
-    if threshold_tags:
-        thresholds = others.pop(0)
-        shown.append(thresholds)
-        asides.append(thresholds)
+    if thresholds := panels.get("thresholds"):
         moved = moved_most(series, threshold_tags)
         _draw(thresholds, series, {tag: tag.partition("/")[2] for tag in moved})
         thresholds.set(title="Thresholds (probability), of the attributes that moved most")
-    for axes in others:
-        axes.set_axis_off()
-    for axes in shown:
+    for axes in panels.values():
         axes.set_xlabel("step")
         axes.grid(alpha=0.3)
         if axes.get_legend_handles_labels()[0]:
-            aside = {"loc": "center left", "bbox_to_anchor": (1, 0.5)} if axes in asides else {}
+            aside = {"loc": "center left", "bbox_to_anchor": (1, 0.5)} if axes is thresholds else {}
             axes.legend(fontsize="small", **aside)
     with whole_file(path) as aside:
         figure.savefig(aside, dpi=110)
