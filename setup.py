@@ -49,7 +49,7 @@ setup(
         "pipelines": ["built_in_configs/*.json"],
         "pipelines.page": ["templates/*.html"],
         "tfac": ["templates/*.html"],
-        "tfac.data_report": ["templates/*.html"],
+        "tfac.data_report": ["templates/*.html", "*.json"],
         "tfac.experiments": ["templates/*.html"],
         "tfac.export": ["templates/*.html"],
         "tfac.serving.page": ["static/*"],

@@ -39,7 +39,7 @@ ALLOWED = {
     "data": {"photos", *FOUNDATION},
     "data_report": {"data", "photos", *FOUNDATION},
     "inference": {"losses", "models", "photos", "speed", *FOUNDATION},
-    "evaluation": {"data", "inference", *FOUNDATION},
+    "evaluation": {"data", "inference", "losses", *FOUNDATION},
     "training": {
         "data",
         "evaluation",

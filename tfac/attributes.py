@@ -390,16 +390,23 @@ def guess_mirroring(
 
 def default_groups(attributes: Sequence[str]) -> AttributeGroups:
     """Returns CelebA's groups of the attributes; others are objective, of the part "other"."""
-    other = tuple(name for name in attributes if name not in ATTRIBUTES)
     parts = {
         part: tuple(name for name in members if name in attributes)
-        for part, members in {**PART_GROUPS, "other": other}.items()
+        for part, members in with_others(PART_GROUPS, attributes).items()
     }
     return AttributeGroups(
         {part: members for part, members in parts.items() if members},
         tuple(name for name in attributes if name in SUBJECTIVE_ATTRIBUTES),
         *guess_mirroring(attributes),
     )
+
+
+def with_others(
+    groups: Mapping[str, Sequence[str]], attributes: Sequence[str]
+) -> dict[str, Sequence[str]]:
+    """Returns the groups with one more, "other", of the attributes that CelebA does not have."""
+    other = tuple(name for name in attributes if name not in ATTRIBUTES)
+    return {**groups, "other": other} if other else dict(groups)
 
 
 def attribute_indices(names: Sequence[str], attributes: Sequence[str] = ATTRIBUTES) -> list[int]:

@@ -33,6 +33,22 @@ def test_tiny_pictures_can_fail_a_pipeline(tiny_records, tmp_path):
     assert finished.returncode == 2 and "44 tiny: pictures with a side shorter" in finished.stdout
 
 
+@pytest.mark.slow
+def test_labels_are_held_against_own_rules(tiny_records, tmp_path):
+    rules = tmp_path / "rules.json"
+    # In these records Smiling is shown by darker pictures than Young.
+    rule = {"if": "Smiling", "any_of": ["Young"], "reason": "so it is"}
+    rules.write_text(json.dumps({"label_rules": [rule]}))
+    flags = (f"--data_dir={tiny_records}", f"--output_dir={tmp_path}", f"--label_rules={rules}")
+    finished = run("data_report", *flags, "--fail_on=contradictions")
+    assert finished.returncode == 2, finished.stderr
+    report = json.loads((tmp_path / "report.json").read_text())
+    (found,) = report["label_rules"]
+    assert report["problems"]["contradictions"] == found["broken"] > 0
+    assert f"Smiling without Young: {found['broken']} of {found['about']}" in finished.stdout
+    assert "Smiling without Young" in (tmp_path / "index.html").read_text()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -7,6 +7,7 @@ import pytest
 from tests.data_report.statistics_samples import make_split
 from tfac.data.records.info import read_info
 from tfac.data_report.figures import draw_correlations, draw_frequencies, draw_mean_landmarks
+from tfac.data_report.label_rules import LabelRule
 from tfac.data_report.page import format_report, render_page
 from tfac.data_report.problems import PROBLEMS
 from tfac.data_report.report import create_report
@@ -40,6 +41,7 @@ def test_copies_conflicts_and_near_copies_are_told_apart(info):
     hashes[1] = train.hashes[5] ^ np.array([1] + 15 * [0], np.uint16)
     test = dataclasses.replace(test, checksums=[b"c", b"e", b"f", b"g"], hashes=hashes)
     test.labels[0] = train.labels[4]
+    test.labels[1] = train.labels[5] ^ [0, 1, 0]
     report = create_report(info, {"train": train, "test": test}, **LIMITS)
     assert report["duplicates"] == [
         {
@@ -51,7 +53,12 @@ def test_copies_conflicts_and_near_copies_are_told_apart(info):
         {"pictures": ["train/4.jpg", "test/6.jpg"], "across_splits": True, "conflicts": []},
     ]
     assert report["near_duplicates"] == [
-        {"pictures": ["train/5.jpg", "test/7.jpg"], "across_splits": True, "bits": 1}
+        {
+            "pictures": ["train/5.jpg", "test/7.jpg"],
+            "across_splits": True,
+            "bits": 1,
+            "conflicts": ["Male"],
+        }
     ]
     assert {kind: count for kind, count in report["problems"].items() if count} == {
         "duplicates": 3,
@@ -59,6 +66,8 @@ def test_copies_conflicts_and_near_copies_are_told_apart(info):
         "label_conflicts": 1,
         "near_duplicates": 1,
         "near_duplicates_across_splits": 1,
+        "near_label_conflicts": 1,
+        "small_splits": 2,
     }
 
 
@@ -137,3 +146,32 @@ def test_page_names_what_was_found_and_hides_nothing_in_tags(info):
     assert "train/&lt;b&gt;.jpg, train/1.jpg" in page and "<b>" not in page
     assert 'src="a.png"' in page and "A &amp; B" in page
     assert "1 duplicates: pictures that are byte for byte" in format_report(report)
+
+
+def test_what_is_wrong_with_labels_is_told_by_name_and_size(info):
+    labels = np.zeros((200, 3), np.uint8)
+    labels[:120, 0] = 1  # Smiling in 60 % of train, 25 % of test; Young in all and in none
+    labels[:30, 1] = 1
+    labels[:, 2] = 1
+    train = make_split(200, labels=labels)
+    mask = np.ones((4, 3), bool)
+    mask[:, 1] = False
+    test = make_split(4, seed=1, labels=np.eye(4, 3, dtype=np.uint8), label_mask=mask)
+    rules = [LabelRule("none_of", ("Male",), "they do not smile", "Smiling")]
+    report = create_report(info, {"train": train, "test": test}, rules=rules, **LIMITS)
+    assert report["one_class"] == [
+        "Male: no label in test",
+        "Young: shown by every picture of train",
+    ]
+    assert report["small_splits"] == ["test"]
+    (rule,) = report["label_rules"]
+    assert (rule["broken"], rule["about"], rule["share"]) == (
+        30,
+        121,
+        pytest.approx(100 * 30 / 121),
+    )
+    assert report["problems"]["contradictions"] == 30
+    said = format_report(report)
+    assert "Smiling with Male: 30 of 121 (24.8 %), as they do not smile; such as train/0" in said
+    assert "  test: 4 pictures" in said and "  Male: no label in test" in said
+    assert "  Young: 100.0 % of 200 in train, 25.0 % of 4 in test" in said  # drift

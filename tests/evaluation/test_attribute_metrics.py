@@ -42,6 +42,7 @@ def reference(labels, scores, threshold, label_mask):
     precision = hits / predicted
     return {
         "accuracy": (hits + rejections) / len(rows),
+        "majority_accuracy": max(len(positives), len(negatives)) / len(rows),
         "balanced_accuracy": sum(rates) / 2,
         "true_positive_rate": rates[0],
         "true_negative_rate": rates[1],
@@ -72,6 +73,7 @@ def test_golden_numbers():
     )
     expected = {
         "accuracy": 4 / 5,
+        "majority_accuracy": 3 / 5,
         "balanced_accuracy": (1 + 2 / 3) / 2,
         "true_positive_rate": 1,
         "true_negative_rate": 2 / 3,

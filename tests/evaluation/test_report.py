@@ -7,6 +7,7 @@ import pytest
 from tfac.evaluation.attribute_metrics import RATE_METRICS, attribute_metrics
 from tfac.evaluation.report import format_report, summarise, write_report
 from tfac.evaluation.split_scores import SplitScores
+from tfac.losses import BinaryCrossentropy
 
 ATTRIBUTES = ("Male", "Young", "Bald")
 THRESHOLDS = np.array([0.1, 0.0, -0.2], np.float32)
@@ -81,7 +82,7 @@ def test_empty_slice_has_a_count_and_no_figures(split_scores):
     report = summarise(ATTRIBUTES, THRESHOLDS, split_scores, [("Bald",)])
     assert report["slices"]["Bald=1"]["pictures"] == 0
     assert math.isnan(report["slices"]["Bald=1"]["mean_accuracy"])
-    assert "Bald=1" in format_report(report)
+    assert "Bald=1" in format_report(report, BinaryCrossentropy())
 
 
 def test_file_is_strict_json_with_null_for_undefined(report, tmp_path):
@@ -97,16 +98,19 @@ def test_file_is_strict_json_with_null_for_undefined(report, tmp_path):
 
 
 def test_table_has_a_row_for_each_attribute_the_means_and_the_slices(report):
-    lines = format_report(report).splitlines()
+    lines = format_report(report, BinaryCrossentropy()).splitlines()
     firsts = [line.split()[0] for line in lines if line.strip()]
     assert firsts[2:5] == list(ATTRIBUTES) and firsts[6] == "mean"
     assert f"{report['mean_accuracy']:.2f}" in lines[6]
+    assert f"{report['mean_majority_accuracy']:.2f}" in lines[6]
+    assert lines[2].endswith("52.5%")  # 0.1 as a logit; people read probabilities
     assert any("labels are alike" in line and line.endswith("Bald") for line in lines)
     assert firsts[-6:] == list(report["slices"])
-    assert "nan" not in format_report(report)
+    assert "nan" not in format_report(report, BinaryCrossentropy())
 
 
 def test_report_without_landmarks_says_nothing_of_them(split_scores):
     without = SplitScores(split_scores.labels, split_scores.label_mask, split_scores.scores, None)
     report = summarise(ATTRIBUTES, THRESHOLDS, without)
-    assert "landmark_error" not in report and "landmarks" not in format_report(report)
+    assert "landmark_error" not in report
+    assert "landmarks" not in format_report(report, BinaryCrossentropy())

@@ -6,7 +6,7 @@ from PIL import Image
 
 from tests.experiments.run_files import write_failure, write_result
 from tests.html_page import Page
-from tfac.experiments.report import write_experiment_report
+from tfac.experiments.report import format_outcomes, write_experiment_report
 from tfac.experiments.scoring import AFFINITY_FILE, MASKS_FILE
 from tfac.training.summaries import Summaries
 
@@ -65,7 +65,7 @@ def test_pictures_lie_beside_the_page(tmp_path):
         summaries = Summaries(folder / "tensorboard")
         for step in (0, 10):
             summaries.write_scalars(step, {"validation/mean_loss": 1 / (step + 1)})
-            arrays = {"attribute_weights": [weights], "thresholds": [0.1 * step]}
+            arrays = {"attribute_weights": [weights], "threshold_probabilities": [0.1 * step]}
             summaries.write_by_attribute(step, ["Young"], arrays)
         summaries.flush()
     folder = write_result(tmp_path, "mgg_net", 0, 80.0)
@@ -98,3 +98,17 @@ def test_numbers_are_there_as_files(tmp_path):
 
 def test_report_of_nothing_is_a_page(tmp_path):
     assert "No run has ended yet" in read_page(tmp_path).text
+
+
+def test_only_what_was_asked_for_is_shown(tmp_path):
+    for name in ("dmm_cnn", "mgg_net"):
+        write_result(tmp_path, name, 0, 80.0)
+    path = write_experiment_report(tmp_path, "small", "test", ["dmm_table1"])
+    page = Page(path.read_text())
+    assert "DMM-CNN, table 1" in page.text
+    assert "DMM-CNN, table 2" not in page.text and "MGG-Net, table" not in page.text
+    assert "mgg_net" not in page.text
+    said = format_outcomes(tmp_path, "small", "test", ["dmm_table1"]).splitlines()
+    assert said[0].split() == ["percent", "accuracy", "balanced", "seeds"]
+    assert ["dmm_cnn", "80.00", "80.00", "1"] in [line.split() for line in said]
+    assert not [line for line in said if line.startswith("mgg_net")]

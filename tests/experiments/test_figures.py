@@ -13,7 +13,7 @@ from tfac.experiments.figures import (
 STEPS = np.array([0, 10, 20])
 SERIES = {
     f"{group}/{name}": (STEPS, np.array([0.5, 0.3, 0.1 * number]))
-    for group in ("validation/loss", "attribute_weights", "thresholds")
+    for group in ("validation/loss", "attribute_weights", "threshold_probabilities")
     for number, name in enumerate(ATTRIBUTES[-20:])
 } | {"validation/mean_loss": (STEPS, np.array([0.7, 0.5, 0.4]))}
 
@@ -32,7 +32,7 @@ def test_bars_of_any_number_of_systems(tmp_path, count):
         (draw_validation_losses, {"FIX": SERIES, "DW": SERIES}),
         (draw_attribute_weights, SERIES),
         (draw_thresholds, SERIES),
-        (draw_thresholds, {"thresholds/Young": (STEPS, np.zeros(3))}),
+        (draw_thresholds, {"threshold_probabilities/Young": (STEPS, np.zeros(3))}),
     ],
 )
 def test_curves_are_drawn(tmp_path, draw, series):

@@ -282,3 +282,15 @@ def test_nothing_is_written_for_a_report_that_is_refused(tmp_path):
     with pytest.raises(DataError):
         write_model_card(tmp_path, make_metadata(), {})
     assert not list(tmp_path.iterdir())
+
+
+def test_ethics_speak_of_the_attributes_that_the_model_has(tmp_path):
+    names = ("Scarf", "Cap", "Ring", "Grin")
+    write_model_card(tmp_path, make_metadata(names, data_name="mine"), None)
+    card = (tmp_path / "model_card.md").read_text()
+    ethics = card.partition("## Ethical considerations")[2].partition("## ")[0]
+    assert "about the faces are: Grin." in ethics
+    assert not [name for name in ATTRIBUTES if name in ethics]
+    write_model_card(tmp_path, make_metadata(), None)
+    card = (tmp_path / "model_card.md").read_text()
+    assert "about the faces are: Young." in card and '"Male" is a binary label' in card

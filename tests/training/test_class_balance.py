@@ -12,6 +12,7 @@ from tfac.training.class_balance import (
     cached_label_counts,
     class_weights,
     count_labels,
+    describe_missing,
 )
 
 # Positives and negatives: rare, even, common, never, always, never annotated.
@@ -75,3 +76,11 @@ def test_damaged_counts_are_named(tiny_records, tmp_path):
 def test_unknown_split_is_refused(tiny_records):
     with pytest.raises(ConfigError, match="unknown or empty split"):
         count_labels(read_info(tiny_records), "dev")
+
+
+def test_attributes_without_labels_or_a_class_are_named():
+    counts = LabelCounts(positives=np.array([1, 0, 0, 3]), negatives=np.array([2, 0, 4, 0]))
+    assert describe_missing(counts, ("A", "B", "C", "D")) == (
+        "no label of B; no picture that shows C; no picture that does not show D"
+    )
+    assert describe_missing(LabelCounts(np.ones(1), np.ones(1)), ("A",)) == ""

@@ -147,6 +147,44 @@ def test_same_seed_gives_the_same_run_and_a_finished_run_is_left_as_it_is(tiny_r
         run(tiny_records, tmp_path / "a", dataclasses.replace(CONFIG, epochs=2, seed=5))
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"schedule": "constant", "weighting": "uniform", "update_interval": 2},
+        {"schedule": "plateau", "plateau_patience": 1},
+    ],
+)
+def test_a_finished_run_goes_on_to_more_epochs_as_if_asked_for_at_once(
+    tiny_records, tmp_path, options
+):
+    config = dataclasses.replace(CONFIG, thresholds="exact", **options)
+    whole = run(tiny_records, tmp_path / "whole", config)
+    shorter = dataclasses.replace(config, epochs=1)
+    assert int(run(tiny_records, tmp_path / "longer", shorter).step) == 3
+    assert_same(whole, run(tiny_records, tmp_path / "longer", config))
+    assert load_trained_network(tmp_path / "longer").training["epochs"] == 4
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"schedule": "cosine"},
+        {"thresholds": "adaptive"},
+        {"update_interval": 2},  # dynamic weights see the validation at the end
+    ],
+)
+def test_a_finished_run_whose_course_depends_on_its_end_names_the_way_to_more_epochs(
+    tiny_records, tmp_path, options
+):
+    config = dataclasses.replace(CONFIG, epochs=1, **{"thresholds": "exact", **options})
+    run(tiny_records, tmp_path / "first", config)
+    longer = dataclasses.replace(config, epochs=2)
+    with pytest.raises(ConfigError, match="another workdir, which .*--initial_workdir=.*/first"):
+        run(tiny_records, tmp_path / "first", longer)
+    start = str(tmp_path / "first")
+    run(tiny_records, tmp_path / "second", dataclasses.replace(longer, initial_workdir=start))
+
+
 def test_training_learns(tiny_records, tmp_path):
     config = dataclasses.replace(
         CONFIG,
@@ -271,6 +309,7 @@ def test_keras_callbacks_see_epochs_in_order_and_the_step_is_traced_once(
     run(tiny_records, tmp_path, config, callbacks=[Recorder()])
     assert steps[0].experimental_get_tracing_count() == 1
     logs = ["val_accuracy", "val_balanced_accuracy", "val_landmark_loss", "val_loss"]
+    logs.append("val_majority_accuracy")
     assert events == [
         ("begin", 0), ("end", 0, logs), ("begin", 1), ("end", 1, logs), "train end"
     ]  # fmt: skip
@@ -280,7 +319,7 @@ def test_keras_callbacks_see_epochs_in_order_and_the_step_is_traced_once(
     ("options", "message"),
     [
         ({"validation_split": "dev"}, "validation_split=dev: expected a split .*validation"),
-        ({"batch_size": 25}, "batch_size=25: split train has 24"),
+        ({"batch_size": 25}, "batch_size=25: split train has 24 pictures; give"),
     ],
 )
 def test_options_that_do_not_fit_the_data_are_refused(tiny_records, tmp_path, options, message):
@@ -329,6 +368,32 @@ def read_scalars(workdir):
     return {tag: [v.item() for v in values if v.size == 1] for tag, values in arrays.items()}
 
 
+def test_steps_that_loss_scaling_leaves_out_are_counted_and_said(tiny_records, tmp_path, capsys):
+    config = dataclasses.replace(
+        CONFIG,
+        precision="mixed_float16",
+        schedule="cosine",
+        optimizer="adamw",
+        epochs=50,
+        update_interval=150,
+        loss_scale=1e37,
+    )
+    state = run_training(config, tiny_records, tmp_path)
+    left_out = state.left_out_steps
+    assert 0 < left_out == 150 - int(state.optimizer.iterations) < 150
+    said = capsys.readouterr().out
+    assert f"learning rate 0  left out {left_out} steps" in said.splitlines()[-2]
+    assert f"warning: loss scaling left out {left_out} of 150 steps" in said
+    assert read_scalars(tmp_path)["left_out_steps"][-1] == left_out
+
+
+def test_a_run_without_one_update_fails(tiny_records, tmp_path):
+    config = dataclasses.replace(CONFIG, precision="mixed_float16", epochs=1, loss_scale=3e38)
+    for _ in ("a run", "the same run, which has ended"):
+        with pytest.raises(TrainingError, match="nothing was learned: the gradients of all 3 .*"):
+            run(tiny_records, tmp_path, config)
+
+
 @pytest.mark.parametrize(
     ("weighting", "balance"),
     [
@@ -349,7 +414,6 @@ def test_weightings_go_with_class_balance_and_further_loss_terms(
     weights = keras.ops.convert_to_numpy(state.weighting.attribute_weights)
     assert np.isfinite(weights).all() and (weights >= 0).all()
     assert weights.std() > 0
-    assert (tmp_path / "label_counts.json").exists() == (balance != "none")
     values = read_scalars(tmp_path)
     assert values["training/base_loss"][0] > 0
     assert values["attribute_weights/Young"][-1] == weights[39]

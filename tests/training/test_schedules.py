@@ -101,3 +101,22 @@ def test_gradients_longer_than_the_clip_norm_are_shortened():
 def test_mixed_float16_scales_the_loss():
     optimizer = create_optimizer(TrainConfig(precision="mixed_float16"), 5, num_replicas=1)
     assert isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+
+
+def test_cosine_of_mixed_float16_falls_to_zero_though_steps_are_left_out():
+    config = TrainConfig(
+        precision="mixed_float16",
+        schedule="cosine",
+        learning_rate=0.4,
+        epochs=2,
+        warmup_epochs=0.0,
+        loss_scale=8.0,
+    )
+    step = tf.Variable(0, dtype=tf.int64)
+    optimizer = create_optimizer(config, 5, num_replicas=1, step=step)
+    optimizer.build([keras.Variable([1.0])])
+    for gradient in (np.inf, np.inf, *[0.0] * 8):
+        optimizer.apply([keras.ops.array([gradient])])
+        step.assign_add(1)
+    assert int(optimizer.iterations) == 8 and float(optimizer.dynamic_scale) == 2
+    assert current_learning_rate(optimizer) == pytest.approx(0, abs=1e-7)

@@ -5,6 +5,7 @@ Example:
 """
 
 import functools
+import shlex
 from pathlib import Path
 
 from absl import flags
@@ -35,13 +36,22 @@ _MIN_SIDE = flags.DEFINE_integer(
 _MAX_DRIFT = flags.DEFINE_float(
     "max_drift",
     5.0,
-    "largest difference of an attribute's frequency between two splits, points of percent, 0 to "
-    "100",
+    "largest difference of an attribute's frequency between two splits that is no problem, points "
+    "of percent, 0 to 100; a larger one is none either where it may be chance: up to 3 standard "
+    "deviations, so that small splits may differ more",
     0.0,
     100.0,
 )
 _SCHEMA = flags.DEFINE_string(
     "schema", None, "schema.pbtxt of an earlier report that this data is held against"
+)
+
+_LABEL_RULES = flags.DEFINE_string(
+    "label_rules",
+    None,
+    "JSON file with label_rules, what labels cannot be together, in the form of "
+    "tfac/data_report/celeba_label_rules.json; by default those, as far as the data set has "
+    "CelebA's attributes",
 )
 
 _EXAMPLES = 16  # pairs of pictures drawn
@@ -67,6 +77,7 @@ def main() -> int:
         draw_mean_landmarks,
         draw_pairs,
     )
+    from tfac.data_report.label_rules import CELEBA_RULES, read_rules
     from tfac.data_report.page import format_report, render_page
     from tfac.data_report.report import create_report
     from tfac.data_report.schema import create_schema, read_schema, write_schema
@@ -75,9 +86,15 @@ def main() -> int:
 
     info = read_info(_DATA_DIR.value)
     schema = read_schema(Path(_SCHEMA.value)) if _SCHEMA.value else None
+    rules = read_rules(Path(_LABEL_RULES.value or CELEBA_RULES), info.attributes)
     statistics = {name: read_statistics(info, name) for name, count in info.splits.items() if count}
     report = create_report(
-        info, statistics, min_side=_MIN_SIDE.value, max_drift=_MAX_DRIFT.value, schema=schema
+        info,
+        statistics,
+        min_side=_MIN_SIDE.value,
+        max_drift=_MAX_DRIFT.value,
+        rules=rules,
+        schema=schema,
     )
     examples = [(each["pictures"][:2], "copies") for each in report["duplicates"]]
     examples += [(e["pictures"], f"{e['bits']} bits") for e in report["near_duplicates"]]
@@ -112,7 +129,8 @@ def main() -> int:
     print(
         f"\nwritten: {output_dir / 'index.html'}, report.json, schema.pbtxt, {', '.join(figures)}"
     )
-    print(f"next:    tfac-train --data_dir={_DATA_DIR.value} --workdir=runs/new")
+    train = ["tfac-train", f"--data_dir={_DATA_DIR.value}", "--workdir=runs/new"]
+    print(f"next:    {shlex.join(train)}")
     failed = [kind for kind in fail_on if report["problems"][kind]]
     if failed:
         print(f"failed:  {', '.join(failed)} (--fail_on)")

@@ -51,7 +51,8 @@ def main() -> None:
     )
     _step(
         "4/5 Export it for TensorFlow Serving",
-        ["export", f"--workdir={run}", f"--saved_models_dir={exports}", "--name=demo"],
+        ["export", f"--workdir={run}", f"--saved_models_dir={exports}", "--name=demo"]
+        + [f"--evaluation={evaluation / 'metrics.json'}"],
         None if trained else exports / "demo",
     )
     _write_unseen_faces(data, unseen)
@@ -66,10 +67,10 @@ def main() -> None:
     print(f"""
 Done in {seconds:.0f} s. Look at:
   {faces}  what each attribute looks like in the synthetic faces
-  {run}/curves.png  losses, accuracy, attribute weights and thresholds
+  {run}/curves.png  losses, accuracy and thresholds (probability)
   {evaluation}/accuracy.png  accuracy by attribute; the numbers are in metrics.json beside it
   {predictions}/  unseen faces with what the model says of them
-  {model}/  the export, as TensorFlow Serving reads it
+  {model}/  the export, as TensorFlow Serving reads it, its model card in assets.extra/
 Next:
   .venv/bin/tensorboard --logdir={run}/tensorboard
   .venv/bin/tfac-predict --saved_model={model} --aligned --format=json {unseen}

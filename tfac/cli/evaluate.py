@@ -6,6 +6,7 @@ Example:
 
 import dataclasses
 import functools
+import shlex
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,8 +40,8 @@ _THRESHOLDS = flags.DEFINE_enum(
     "thresholds",
     "trained",
     ("trained", "fixed", "exact", "exact_balanced"),
-    "decision thresholds: trained (the model's own), fixed (0), exact (best accuracy on "
-    "--thresholds_split) or exact_balanced (best balanced accuracy on it)",
+    "decision thresholds: trained (the model's own), fixed (a probability of 0.5), exact (best "
+    "accuracy on --thresholds_split) or exact_balanced (best balanced accuracy on it)",
 )
 _THRESHOLDS_SPLIT = flags.DEFINE_string(
     "thresholds_split", "validation", "the split that exact thresholds are chosen on"
@@ -105,9 +106,9 @@ def main() -> None:
     output_dir = Path(_OUTPUT_DIR.value or default_output_dir / _SPLIT.value)
     write_report(report, output_dir / "metrics.json")
     draw_bars(report, output_dir / "accuracy.png")
-    print(format_report(report))
+    print(format_report(report, network.attribute_loss))
     print(f"\nwritten: {output_dir / 'metrics.json'}\n         {output_dir / 'accuracy.png'}")
-    print(f"next:    {_next_command()}")
+    print(f"next:    {shlex.join(_next_command(output_dir))}")
 
 
 def _load_network() -> "tuple[TrainedNetwork, Path]":
@@ -133,10 +134,11 @@ def _with_progress(batches: Iterable[dict], pictures: int) -> Iterator[dict]:
             bar.update(len(batch["images"]))
 
 
-def _next_command() -> str:
+def _next_command(output_dir: Path) -> list[str]:
     if _WORKDIR.value:
-        return f"tfac-export --workdir={_WORKDIR.value}"
-    return f"tfac-predict --saved_model={_SAVED_MODEL.value} PHOTO..."
+        evaluation = f"--evaluation={output_dir / 'metrics.json'}"
+        return ["tfac-export", f"--workdir={_WORKDIR.value}", evaluation]
+    return ["tfac-predict", f"--saved_model={_SAVED_MODEL.value}", "PHOTO..."]
 
 
 run = functools.partial(run_program, main)

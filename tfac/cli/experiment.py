@@ -33,7 +33,8 @@ from tfac.training.config import TrainConfig, field_type
 _EXPERIMENT = flags.DEFINE_list(
     "experiment",
     None,
-    "names of experiments or tables, comma-separated; all for every one; list says what each is",
+    "names of experiments or tables, comma-separated, which the report is about; all for every "
+    "one; list says what each is",
     required=True,
 )
 _PROTOCOL = flags.DEFINE_enum(
@@ -71,16 +72,17 @@ def main() -> int:
     import_tensorflow_quietly()
 
     from tfac.experiments.plan import plan_runs
-    from tfac.experiments.report import write_experiment_report
+    from tfac.experiments.report import format_outcomes, write_experiment_report
+
+    about = output_dir, protocol, _SPLIT.value, _EXPERIMENT.value
 
     def report() -> Path:
-        return write_experiment_report(output_dir, protocol, _SPLIT.value)
+        return write_experiment_report(*about)
 
-    if _REPORT_ONLY.value:
-        print(f"Wrote {report()}")
-        return 0
-    status = _run(plan_runs(names, protocol, _SEEDS.value, output_dir, given), report)
-    print(f"Wrote {report()}")
+    status = 0
+    if not _REPORT_ONLY.value:
+        status = _run(plan_runs(names, protocol, _SEEDS.value, output_dir, given), report)
+    print(f"{format_outcomes(*about)}\nWrote {report()}")
     return status
 
 

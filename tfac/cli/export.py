@@ -5,6 +5,7 @@ Example:
 """
 
 import functools
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -117,10 +118,10 @@ def _summary(trained: "TrainedNetwork", path: Path) -> str:
             card,
             *formats,
             "Next:",
-            f"  tfac-predict --saved_model={directory} PHOTO...",
-            f"  tfac-serve --saved_model={directory}",
-            f"  docker run --rm -p 8500:8500 -p 8501:8501 -e MODEL_NAME={name} \\",
-            f"    -v {directory.resolve()}:/models/{name} tensorflow/serving",
+            f"  {shlex.join(['tfac-predict', f'--saved_model={directory}', 'PHOTO...'])}",
+            f"  {shlex.join(['tfac-serve', f'--saved_model={directory}'])}",
+            f"  docker run --rm -p 8500:8500 -p 8501:8501 -e MODEL_NAME={shlex.quote(name)} \\",
+            f"    -v {shlex.quote(f'{directory.resolve()}:/models/{name}')} tensorflow/serving",
         ]
     )
 

@@ -6,12 +6,15 @@ Examples:
     tfac-train --model=dmm_cnn --protocol=from_scratch --data_dir=data/celeba --workdir=runs/dmm_cnn
 
 Defaults are those of two_crop_net under --protocol=pretrained; another experiment, model or
-protocol brings its own.
+protocol brings its own. Without --experiment, options that are not given follow what the data set
+has: without landmarks, say, none are trained; a line says so.
 """
 
 import dataclasses
 import functools
+import shlex
 import sys
+from typing import Any
 
 from absl import flags
 
@@ -72,8 +75,11 @@ def config_from_flags() -> TrainConfig:
     Raises:
         ConfigError: an impossible value or combination.
     """
-    given = {name: flag.value for name, flag in _OPTIONS.items() if flag.value is not None}
-    return get_config(_experiment(), _PROTOCOL.value, given)
+    return get_config(_experiment(), _PROTOCOL.value, _given())
+
+
+def _given() -> dict[str, Any]:
+    return {name: flag.value for name, flag in _OPTIONS.items() if flag.value is not None}
 
 
 def _experiment() -> str:
@@ -88,11 +94,16 @@ def main() -> int:
     from tfac.data.records.info import read_info
     from tfac.training.curves import draw_curves
     from tfac.training.devices import is_chief
+    from tfac.training.fitting import fit_to_data
     from tfac.training.interruption import Interrupted
     from tfac.training.run import run_training
 
     workdir = _WORKDIR.value
-    require_data(_experiment(), _PROTOCOL.value, read_info(_DATA_DIR.value))
+    info = read_info(_DATA_DIR.value)
+    require_data(_experiment(), _PROTOCOL.value, info)
+    if _EXPERIMENT.value is None:
+        config, changes = fit_to_data(config, _given(), info)
+        print("".join(f"{change}\n" for change in changes), end="", flush=True)
     try:
         run_training(config, _DATA_DIR.value, workdir)
         if not is_chief(config):
@@ -105,13 +116,15 @@ def main() -> int:
             file=sys.stderr,
         )
         return 128 + interrupted.signal_number
-    print(
-        f"Wrote {workdir}: config.json, checkpoints/, tensorboard/, curves.png\n"
-        "Next:\n"
-        f"  tensorboard --logdir={workdir}/tensorboard\n"
-        f"  tfac-evaluate --workdir={workdir} --data_dir={_DATA_DIR.value} --split=test\n"
-        f"  tfac-export --workdir={workdir}"
-    )
+    split = "test" if info.splits.get("test") else config.validation_split
+    data_dir = f"--data_dir={_DATA_DIR.value}"
+    print(f"Wrote {workdir}: config.json, checkpoints/, tensorboard/, curves.png\nNext:")
+    for command in (
+        ["tensorboard", f"--logdir={workdir}/tensorboard"],
+        ["tfac-evaluate", f"--workdir={workdir}", data_dir, f"--split={split}"],
+        ["tfac-export", f"--workdir={workdir}"],
+    ):
+        print(f"  {shlex.join(command)}")
     return 0
 
 

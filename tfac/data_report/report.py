@@ -11,6 +11,7 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 
 from tfac.data.records.info import RecordsInfo
 from tfac.data_report.duplicates import exact_duplicates, near_duplicates
+from tfac.data_report.label_rules import LabelRule
 from tfac.data_report.schema import find_anomalies
 from tfac.data_report.statistics import SplitStatistics
 from tfac.data_report.summary import SplitSummary, frequency_difference
@@ -18,6 +19,8 @@ from tfac.data_report.summary import SplitSummary, frequency_difference
 _LEAST_CONTRAST = 2.0  # standard deviation of the brightness, of 255
 _LEAST_DEVIATIONS = 3.0  # of a difference between frequencies that is not chance
 _MOST_EXAMPLES = 1000
+_EXAMPLES_A_RULE = 5
+_SMALL_SPLIT = 100  # pictures; a rate is uncertain by up to 98 / sqrt(n) points (95 % interval)
 
 
 def create_report(
@@ -26,6 +29,7 @@ def create_report(
     *,
     min_side: int,
     max_drift: float,
+    rules: Sequence[LabelRule] = (),
     schema: schema_pb2.Schema | None = None,
 ) -> dict[str, Any]:
     """Returns the report as JSON can hold it.
@@ -35,14 +39,17 @@ def create_report(
         statistics: of each split.
         min_side: shortest side of a picture that is not tiny, pixels.
         max_drift: largest difference of an attribute's frequency between two splits, in points of
-            percent, that is no problem; what may be chance is none.
+            percent, that is no problem; what may be chance, up to 3 standard deviations, is none.
+        rules: what labels cannot be together.
         schema: what the data is held against.
 
     Returns:
         "data_set", "splits", "attributes", "correlations" [A, A], "mean_landmarks" [K, 2],
-        "duplicates", "near_duplicates", "blank", "tiny", "drift", "schema" and "problems", the
-        number of each of `tfac.data_report.problems.PROBLEMS`. Shares are percent.
+        "duplicates", "near_duplicates", "blank", "tiny", "drift", "label_rules", "one_class",
+        "small_splits", "schema" and "problems", the number of each of
+        `tfac.data_report.problems.PROBLEMS`. Shares are percent.
     """
+    summaries = {split: part.summary for split, part in statistics.items()}
     names = [(split, key) for split, part in statistics.items() for key in part.keys]
     labels, mask, sizes, contrasts = (
         np.concatenate([getattr(part, field) for part in statistics.values()])
@@ -52,10 +59,13 @@ def create_report(
     blank = np.flatnonzero(contrasts < _LEAST_CONTRAST)
     tiny = np.flatnonzero(sizes.min(axis=1) < min_side)
     duplicates = _describe_duplicates(info.attributes, checksums, names, labels, mask)
-    near = _describe_near_duplicates(statistics, checksums, names, set(blank.tolist()))
-    summaries = {split: part.summary for split, part in statistics.items()}
+    near = _describe_near_duplicates(info.attributes, statistics, checksums, names, blank)
+    found = [(rule, *rule.find(info.attributes, labels, mask)) for rule in rules]
+    contradictory = np.any([broken for _, broken, _ in found], axis=0) if found else np.zeros(0)
+    small = [name for name, part in summaries.items() if part.num_pictures < _SMALL_SPLIT]
     whole = functools.reduce(SplitSummary.__add__, summaries.values())
     attributes = _attributes(info.attributes, summaries)
+    one_class = _one_class(attributes)
     drift = [name for name, about in attributes.items() if about["drift"]["points"] > max_drift]
     drift = [name for name in drift if attributes[name]["drift"]["deviations"] > _LEAST_DEVIATIONS]
     anomalies = find_anomalies(schema, info, summaries) if schema else []
@@ -76,13 +86,30 @@ def create_report(
         "blank": [_name(*names[i]) for i in blank[:_MOST_EXAMPLES]],
         "tiny": [_name(*names[i]) for i in tiny[:_MOST_EXAMPLES]],
         "drift": drift,
+        "label_rules": [
+            {
+                "rule": str(rule),
+                "reason": rule.reason,
+                "broken": int(broken.sum()),
+                "about": int(about.sum()),
+                "share": 100 * float(broken.sum() / about.sum()) if about.any() else 0.0,
+                "pictures": [_name(*names[i]) for i in np.flatnonzero(broken)[:_EXAMPLES_A_RULE]],
+            }
+            for rule, broken, about in found
+        ],
+        "one_class": one_class,
+        "small_splits": small,
         "schema": anomalies,
         "problems": {
             "duplicates": sum(len(each["pictures"]) - 1 for each in duplicates),
             "duplicates_across_splits": sum(each["across_splits"] for each in duplicates),
             "label_conflicts": sum(bool(each["conflicts"]) for each in duplicates),
+            "contradictions": int(contradictory.sum()),
+            "one_class": len(one_class),
+            "small_splits": len(small),
             "near_duplicates": len(near),
             "near_duplicates_across_splits": sum(each["across_splits"] for each in near),
+            "near_label_conflicts": sum(bool(each["conflicts"]) for each in near),
             "blank": len(blank),
             "tiny": len(tiny),
             "drift": len(drift),
@@ -136,6 +163,17 @@ def _attributes(
     return about
 
 
+def _one_class(attributes: Mapping[str, dict[str, Any]]) -> list[str]:
+    """Says of which attributes a split has no labels, or of one class alone."""
+    words = {None: "no label in", 0: "shown by no picture of", 100: "shown by every picture of"}
+    return [
+        f"{name}: {words[frequency]} {split}"
+        for name, about in attributes.items()
+        for split, frequency in about["frequency"].items()
+        if frequency in words
+    ]
+
+
 def _drift(counts: Mapping[str, tuple[int, int]]) -> dict[str, Any]:
     """The pair of splits whose frequencies differ most, in points and in standard deviations."""
     drift = {"splits": [], "points": 0.0, "deviations": 0.0}
@@ -155,32 +193,41 @@ def _describe_duplicates(
 ) -> list[dict[str, Any]]:
     described = []
     for group in exact_duplicates(checksums):
-        shown = (labels[group] & mask[group]).any(axis=0)
-        hidden = ((1 - labels[group]) & mask[group]).any(axis=0)
         described.append(
             {
                 "pictures": [_name(*names[i]) for i in group],
                 "across_splits": len({names[i][0] for i in group}) > 1,
-                "conflicts": [attributes[a] for a in np.flatnonzero(shown & hidden)],
+                "conflicts": _conflicts(attributes, labels[group], mask[group]),
             }
         )
     return described
 
 
+def _conflicts(attributes: Sequence[str], labels: np.ndarray, mask: np.ndarray) -> list[str]:
+    """Returns the attributes that some of these pictures [N, A] show and others do not."""
+    shown, hidden = (labels & mask).any(axis=0), ((1 - labels) & mask).any(axis=0)
+    return [attributes[a] for a in np.flatnonzero(shown & hidden)]
+
+
 def _describe_near_duplicates(
+    attributes: Sequence[str],
     statistics: Mapping[str, SplitStatistics],
     checksums: Sequence[bytes],
     names: Sequence[tuple[str, str]],
-    blank: set[int],
+    blank: np.ndarray,
 ) -> list[dict[str, Any]]:
-    hashes = np.concatenate([part.hashes for part in statistics.values()])
-    kept = np.array([i for i in range(len(names)) if i not in blank], np.int64)
+    hashes, labels, mask = (
+        np.concatenate([getattr(part, field) for part in statistics.values()])
+        for field in ("hashes", "labels", "label_mask")
+    )
+    kept = np.setdiff1d(np.arange(len(names)), blank)
     pairs = [(int(kept[i]), int(kept[j]), bits) for i, j, bits in near_duplicates(hashes[kept])]
     return [
         {
             "pictures": [_name(*names[i]), _name(*names[j])],
             "across_splits": names[i][0] != names[j][0],
             "bits": bits,
+            "conflicts": _conflicts(attributes, labels[[i, j]], mask[[i, j]]),
         }
         for i, j, bits in pairs
         if checksums[i] != checksums[j]

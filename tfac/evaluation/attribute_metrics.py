@@ -6,6 +6,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 # The figures that are shares, in the order they are shown.
 RATE_METRICS = (
     "accuracy",
+    "majority_accuracy",
     "balanced_accuracy",
     "true_positive_rate",
     "true_negative_rate",
@@ -34,8 +35,9 @@ def attribute_metrics(
         ranking: compute average precision and AUC too, which sort the scores.
 
     Returns:
-        Name to [A]. Shares in [0, 1], NaN where undefined: "accuracy", "balanced_accuracy" (the
-        mean of the next two), "true_positive_rate", "true_negative_rate", "precision" (NaN where
+        Name to [A]. Shares in [0, 1], NaN where undefined: "accuracy", "majority_accuracy" (that of
+        always giving the commoner answer), "balanced_accuracy" (the mean of the next two),
+        "true_positive_rate", "true_negative_rate", "precision" (NaN where
         nothing is predicted positive), "f1" (NaN where nothing is positive) and, with `ranking`,
         "average_precision" and "auc". Balanced accuracy, average precision and AUC are NaN where an
         attribute has one class only. "positives" and "count" are labels that count, int64;
@@ -85,6 +87,7 @@ def _count_metrics(
     f1 = _share(2 * true_positives, positives + predicted)
     return {
         "accuracy": _share(true_positives + true_negatives, count),
+        "majority_accuracy": _share(np.maximum(positives, negatives), count),
         "balanced_accuracy": (true_positive_rate + true_negative_rate) / 2,
         "true_positive_rate": true_positive_rate,
         "true_negative_rate": true_negative_rate,

@@ -13,11 +13,14 @@ from tfac.files import whole_file
 
 # A pair that is told apart in any kind of colour vision, and in grey.
 _BARS = {"accuracy": ("accuracy", "#1f5a92"), "balanced_accuracy": ("balanced accuracy", "#f2a541")}
+_MAJORITY_COLOUR = "#c0392b"
 _BAR_WIDTH = 0.4
 
 
 def draw_bars(report: Report, path: str | os.PathLike) -> None:
     """Draws accuracy and balanced accuracy of each attribute, and writes the picture whole.
+
+    A line across the bar of the accuracy is that of always giving the commoner answer.
 
     CelebA's objective attributes are above, its subjective ones below, as in the paper, and others
     at the end; a group without attributes has no panel. A missing second bar is an attribute with
@@ -40,7 +43,8 @@ def draw_bars(report: Report, path: str | os.PathLike) -> None:
     for axes, (title, members) in zip(panels, groups.items(), strict=True):
         _draw_panel(axes, title, members, report)
         axes.set_xlim(-0.6, widest - 0.4)  # bars as wide in both panels
-    panels[0].legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False)
+    shown = panels[0].get_legend_handles_labels()
+    figure.legend(*shown, loc="outside upper right", ncols=3, frameon=False)
     with whole_file(path) as aside:
         figure.savefig(aside, dpi=120)
 
@@ -50,6 +54,12 @@ def _draw_panel(axes: Axes, title: str, names: Sequence[str], report: Report) ->
     for offset, (metric, (label, colour)) in zip((-0.5, 0.5), _BARS.items(), strict=True):
         values = [report["attributes"][name][metric] for name in names]
         axes.bar(positions + offset * _BAR_WIDTH, values, _BAR_WIDTH, label=label, color=colour)
+        if metric == "accuracy":
+            majority = [report["attributes"][name]["majority_accuracy"] for name in names]
+            middle = positions + offset * _BAR_WIDTH
+            ends = middle - _BAR_WIDTH / 2, middle + _BAR_WIDTH / 2
+            text = "always the commoner answer"
+            axes.hlines(majority, *ends, colors=_MAJORITY_COLOUR, linewidths=2, label=text)
         for position, value in zip(positions + offset * _BAR_WIDTH, values, strict=True):
             if not np.isnan(value):
                 axes.text(position, value + 1, f"{value:.0f}", ha="center", va="bottom", fontsize=7)

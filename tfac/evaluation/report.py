@@ -8,6 +8,7 @@ In a report every rate is in percent, and what is undefined is NaN (null in the 
 | thresholds | the rule that set them: trained, fixed, exact or exact_balanced |
 | pictures | number of pictures |
 | mean_accuracy, mean_balanced_accuracy, mean_f1, ... | means over attributes where it is defined |
+| mean_majority_accuracy | accuracy of always giving each attribute's commoner answer |
 | single_class_attributes | names without a balanced accuracy, average precision and AUC |
 | landmark_error | mean distance of the landmarks, percent of the distance between the eyes |
 | landmark_pictures | number of pictures that `landmark_error` is over |
@@ -31,11 +32,13 @@ from tfac.evaluation.attribute_metrics import (
 from tfac.evaluation.slices import slice_rows
 from tfac.evaluation.split_scores import SplitScores
 from tfac.files import write_json
+from tfac.losses import AttributeLoss
 
 Report = dict[str, Any]
 
 _HEADINGS = {
     "accuracy": "acc",
+    "majority_accuracy": "maj.acc",
     "balanced_accuracy": "bal.acc",
     "true_positive_rate": "TPR",
     "true_negative_rate": "TNR",
@@ -93,8 +96,11 @@ def write_report(report: Report, path: str | os.PathLike) -> None:
     write_json(path, _without_nan(report), indent=2)
 
 
-def format_report(report: Report) -> str:
-    """Returns the report as a table of attributes, their means and the slices."""
+def format_report(report: Report, attribute_loss: AttributeLoss) -> str:
+    """Returns the report as a table of attributes, their means and the slices.
+
+    `attribute_loss` says what probabilities the thresholds are.
+    """
     lines = [_row("percent", _HEADINGS.values(), "positives", "labels", "threshold")]
     lines += [
         _row(
@@ -102,7 +108,7 @@ def format_report(report: Report) -> str:
             [_percent(values[metric]) for metric in RATE_METRICS],
             f"{values['positives']}",
             f"{values['count']}",
-            f"{values['threshold']:.3f}",
+            f"{float(attribute_loss.probabilities(values['threshold'])):.1%}",
         )
         for name, values in report["attributes"].items()
     ]
@@ -110,6 +116,7 @@ def format_report(report: Report) -> str:
     rule = "-" * len(lines[0])
     lines = [lines[0], rule, *lines[1:], rule, _row("mean", means)]
     lines.append(f"\n{report['pictures']} pictures")
+    lines.append("maj.acc: the accuracy of always giving an attribute's commoner answer")
     if report["single_class_attributes"]:
         lines.append(
             "no balanced accuracy, average precision or AUC, as all labels are alike (left out of "
@@ -127,10 +134,13 @@ def format_report(report: Report) -> str:
 
 def _slice_lines(slices: dict[str, Report]) -> list[str]:
     width = max(len("slice"), *map(len, slices))
-    heading = f"{'slice':{width}} {'pictures':>9} {'acc':>7} {'bal.acc':>7} {'F1':>7} single-class"
+    headings = ("acc", "maj.acc", "bal.acc", "F1")
+    heading = f"{'slice':{width}} {'pictures':>9} {' '.join(f'{each:>7}' for each in headings)}"
+    heading += " single-class"
     lines = [heading, "-" * len(heading)]
     for name, part in slices.items():
-        shares = [part["mean_accuracy"], part["mean_balanced_accuracy"], part["mean_f1"]]
+        metrics = ("accuracy", "majority_accuracy", "balanced_accuracy", "f1")
+        shares = [part[f"mean_{metric}"] for metric in metrics]
         cells = " ".join(f"{_percent(share):>7}" for share in shares)
         single_class = len(part["single_class_attributes"])
         lines.append(f"{name:{width}} {part['pictures']:>9} {cells} {single_class:>12}")

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from tfac.attributes import OBJECTIVE_ATTRIBUTES, SUBJECTIVE_ATTRIBUTES
 from tfac.files import whole_file
-from tfac.training.curves import FOLLOWED, MOST_THRESHOLDS, Series
+from tfac.training.curves import FOLLOWED, Series, moved_most
 
 # Told apart in any kind of colour vision (Okabe and Ito).
 _COLOURS = ("#999999", "#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7")
@@ -20,19 +20,16 @@ def draw_attribute_bars(
 ) -> None:
     """Draws a figure of each attribute for several systems, after figures 3 and 4 of DMM-CNN.
 
-    Objective attributes are above, subjective ones below. The axis starts at 50 percent or at the
-    lowest bar, whichever is lower.
+    Objective attributes are above, subjective ones below.
 
     Args:
         values: system to attribute to percent.
         title: what the bars are.
         path: the picture to write, whole or not at all.
     """
-    figure = Figure(figsize=(20, 9), layout="constrained")
+    figure = Figure(figsize=(14, 9), layout="constrained")
     panels = figure.subplots(2)
     groups = {"objective": OBJECTIVE_ATTRIBUTES, "subjective": SUBJECTIVE_ATTRIBUTES}
-    known = [value for system in values.values() for value in system.values()]
-    floor = max(0.0, min([50.0, *(value - 2 for value in known if not np.isnan(value))]))
     width = 0.84 / len(values)
     for axes, (kind, members) in zip(panels, groups.items(), strict=True):
         names = [name for name in members if all(name in system for system in values.values())]
@@ -49,12 +46,13 @@ def draw_attribute_bars(
             ha="right",
             rotation_mode="anchor",
         )
-        axes.set(ylim=(floor, 100), xlim=(-0.6, len(OBJECTIVE_ATTRIBUTES) - 0.4), ylabel="percent")
+        axes.set(ylim=(0, 100), xlim=(-0.6, len(OBJECTIVE_ATTRIBUTES) - 0.4), ylabel="percent")
         axes.set_title(f"{title}: {kind} attributes", loc="left")
         axes.grid(axis="y", alpha=0.3)
         axes.set_axisbelow(True)
         axes.spines[["top", "right"]].set_visible(False)
-    panels[0].legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=len(values), frameon=False)
+    shown = panels[0].get_legend_handles_labels()
+    figure.legend(*shown, loc="outside upper right", ncols=min(len(values), 7), frameon=False)
     _save(figure, path)
 
 
@@ -95,9 +93,8 @@ def draw_thresholds(series: Series, title: str, path: str | os.PathLike) -> None
 
     The paper draws ten at random; here they are those that moved most.
     """
-    figure, axes = _curves(title, "threshold (score)")
-    moved = sorted(_tags(series, "thresholds"), key=lambda tag: -abs(series[tag][1][-1]))
-    for i, tag in enumerate(moved[:MOST_THRESHOLDS]):
+    figure, axes = _curves(title, "threshold (probability)")
+    for i, tag in enumerate(moved_most(series, _tags(series, "threshold_probabilities"))):
         style = "-" if i < len(_COLOURS) else "--"
         _plot(axes, series, tag, tag.partition("/")[2], style, _COLOURS[i % len(_COLOURS)])
     axes.legend(fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)

@@ -8,8 +8,8 @@ from html import escape
 from markupsafe import Markup
 
 from tfac.experiments.registry import get_experiment, get_protocol
-from tfac.experiments.results import METRICS, Outcome, Spread
-from tfac.experiments.tables import ACCURACY, CELEBA, LFWA, TABLES, Row, Table
+from tfac.experiments.results import METRICS, Outcome, Spread, majority_accuracy
+from tfac.experiments.tables import ACCURACY, CELEBA, LFWA, Row, Table
 from tfac.pages import create_templates
 
 _TEMPLATES = create_templates("tfac.experiments")
@@ -25,24 +25,32 @@ class Picture:
 
 
 def render_page(
-    protocol: str, split: str, outcomes: Mapping[str, Outcome], pictures: Sequence[Picture]
+    protocol: str,
+    split: str,
+    tables: Sequence[Table],
+    outcomes: Mapping[str, Outcome],
+    pictures: Sequence[Picture],
 ) -> str:
     """Returns the page as HTML.
 
     Args:
         protocol: the protocol's name.
         split: the split that results are judged on.
+        tables: those that the page has, where they have runs.
         outcomes: by experiment, see `tfac.experiments.results`.
         pictures: what to show below the tables.
     """
-    tables = [_table(table, outcomes, protocol) for table in TABLES if _has_runs(table, outcomes)]
+    shown = [_table(table, outcomes, protocol) for table in tables if _has_runs(table, outcomes)]
+    majority = majority_accuracy(outcomes)
     data_sets = {r["data"]["name"] for each in outcomes.values() for r in each.results.values()}
     return _TEMPLATES.get_template("experiments.html").render(
         protocol=get_protocol(protocol),
         split=split,
         data_sets=sorted(data_sets),
         warnings=_warnings(outcomes),
-        tables=[Markup(table) for table in tables],
+        majority=None if math.isnan(majority) else majority,
+        tables=[Markup(table) for table in shown],
+        tried=any(outcome.results or outcome.failures for outcome in outcomes.values()),
         pictures=pictures,
         runs=Markup(_all_runs(outcomes)),
     )

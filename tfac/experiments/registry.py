@@ -72,6 +72,8 @@ def get_config(
     options = {**recipe.families[variant.family], **variant.options, **recipe.fixed}
     if options.get("weighting") == DYNAMIC:
         options["weighting"] = recipe.dynamic_weighting
+    if (given or {}).get("initial_workdir"):
+        options["backbone_weights"] = None  # that run's take their place
     config = TrainConfig(**{**options, **(given or {})})
     if variant.family in recipe.starts_from and config.initial_workdir is None:
         raise ConfigError(

@@ -7,7 +7,7 @@ with a line a run, and ``results.json`` with the means. The page needs no server
 import csv
 import math
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from tfac.evaluation.report import write_report
@@ -18,40 +18,83 @@ from tfac.experiments.figures import (
     draw_validation_losses,
 )
 from tfac.experiments.page import Picture, render_page
-from tfac.experiments.results import COSTS, METRICS, Outcome, read_outcomes
+from tfac.experiments.registry import select
+from tfac.experiments.results import COSTS, METRICS, Outcome, majority_accuracy, read_outcomes
 from tfac.experiments.scoring import AFFINITY_FILE, MASKS_FILE
-from tfac.experiments.tables import ACCURACY, TABLES
+from tfac.experiments.tables import ACCURACY, TABLES, Table
 from tfac.files import whole_file
-from tfac.training.curves import Series, read_series
+from tfac.training.curves import Series, changing_tags, read_series
 
 Outcomes = Mapping[str, Outcome]
 
 
-def write_experiment_report(output_dir: Path, protocol: str, split: str) -> Path:
+def write_experiment_report(
+    output_dir: Path, protocol: str, split: str, asked: Sequence[str] = ("all",)
+) -> Path:
     """Writes the report of what is there, and returns its page.
 
     Args:
         output_dir: the folder of all protocols.
         protocol: the protocol's name.
         split: the split that counted results are judged on.
+        asked: names of tables and experiments that the page is about, or "all". The files beside it
+            have every run.
     """
     outcomes = read_outcomes(output_dir, protocol, split)
     folder = output_dir / protocol / "report"
     folder.mkdir(parents=True, exist_ok=True)
-    pictures = [*_bars(outcomes, folder), *_curves(outcomes, folder)]
-    pictures += _attention(outcomes, folder)
     _write_runs(outcomes, folder / "runs.csv")
     write_report(_means(outcomes), folder / "results.json")
+    tables = asked_tables(asked)
+    names = select(asked, protocol)
+    outcomes = {name: outcome for name, outcome in outcomes.items() if name in names}
+    pictures = [*_bars(tables, outcomes, folder), *_curves(outcomes, folder)]
+    pictures += _attention(outcomes, folder)
     page = folder / "index.html"
+    text = render_page(protocol, split, tables, outcomes, pictures)
     with whole_file(page) as aside:
-        aside.write_text(render_page(protocol, split, outcomes, pictures), encoding="utf-8")
+        aside.write_text(text, encoding="utf-8")
     return page
 
 
-def _bars(outcomes: Outcomes, folder: Path) -> list[Picture]:
+def asked_tables(asked: Sequence[str]) -> list[Table]:
+    """Returns the tables among the names of tables and experiments; all of them for "all"."""
+    return [table for table in TABLES if table.name in asked or "all" in asked]
+
+
+def format_outcomes(output_dir: Path, protocol: str, split: str, asked: Sequence[str]) -> str:
+    """Returns what the runs of the experiments that were asked for are worth, a line each.
+
+    For the arguments see `write_experiment_report`.
+    """
+    outcomes = read_outcomes(output_dir, protocol, split)
+    outcomes = {name: outcomes[name] for name in select(asked, protocol)}
+    width = max(map(len, outcomes))
+    lines = [f"{'percent':{width}}  {'accuracy':>14}  {'balanced':>14}  seeds"]
+    for name, outcome in outcomes.items():
+        cells = [
+            f"{_plain_spread(outcome, METRICS[metric]):>14}"
+            for metric in ("accuracy", "balanced accuracy")
+        ]
+        lines.append(f"{name:{width}}  {'  '.join(cells)}  {len(outcome.results):>5}")
+    majority = majority_accuracy(outcomes)
+    if not math.isnan(majority):
+        lines.append(f"{'commoner answer':{width}}  {majority:>14.2f}  {50:>14.2f}")
+    return "\n".join(lines)
+
+
+def _plain_spread(outcome: Outcome, metric: tuple[str, str]) -> str:
+    spread = outcome.spread(metric)
+    if math.isnan(spread.mean):
+        return "-"
+    text = f"{spread.mean:.2f}"
+    return text if math.isnan(spread.deviation) else f"{text} ± {spread.deviation:.2f}"
+
+
+def _bars(tables: Sequence[Table], outcomes: Outcomes, folder: Path) -> list[Picture]:
     """Accuracy by attribute of each table whose rows are methods, where two or more have run."""
     pictures = []
-    for table in TABLES:
+    for table in tables:
         bars = {
             row.label: outcomes[row.experiment].by_attribute((table.metric[0], name))
             for row in table.rows
@@ -93,7 +136,7 @@ def _curves(outcomes: Outcomes, folder: Path) -> list[Picture]:
             draw_attribute_weights,
             dynamic,
         )
-    if dynamic:
+    if changing_tags(dynamic, "threshold_probabilities"):
         draw(
             "thresholds.png",
             "DMM-CNN, figure 7: thresholds, of the ten attributes whose moved most",

@@ -118,6 +118,15 @@ class Outcome:
         }
 
 
+def majority_accuracy(outcomes: Mapping[str, Outcome]) -> float:
+    """Returns the accuracy of always giving the commoner answers of the split, percent.
+
+    NaN where no result knows it.
+    """
+    metric = ("trained", "mean_majority_accuracy")
+    return Spread.of([outcome.spread(metric).mean for outcome in outcomes.values()]).mean
+
+
 def read_outcomes(output_dir: Path, protocol: str, split: str) -> dict[str, Outcome]:
     """Returns what became of every experiment of the protocol, by name, tried or not.
 

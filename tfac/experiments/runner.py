@@ -200,7 +200,7 @@ def _call(
         while process.poll() is None:
             interruption.stop_if_requested()
             share, words = _progress(log)
-            bar.n = finished + share
+            bar.n = max(bar.n, finished + share)  # scoring and validations are no steps
             bar.set_description_str(f"{run}{words}", refresh=False)
             bar.update(0)
             time.sleep(_LOOK_EVERY)
@@ -211,7 +211,6 @@ def _call(
         process.wait()
         raise
     finally:
-        bar.n = finished
         if process.poll() is None:
             process.kill()
             process.wait()

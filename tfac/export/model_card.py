@@ -134,7 +134,7 @@ def _details(metadata: Mapping[str, Any]) -> str:
         (
             "Output",
             f"for each of {number} attributes a score{meaning}, a probability in [0, 1] and a "
-            f"prediction (1 where the score is above its threshold){landmarks}",
+            f"prediction (1 where the probability is above its threshold){landmarks}",
         ),
         (
             "Training",
@@ -339,17 +339,13 @@ def _thresholds(metadata: Mapping[str, Any]) -> str:
             plain(name),
             "subjective" if name in subjective else "objective",
             plain(parts.get(name, "")),
-            f"{cut:.3f}",
-            f"{probability:.3f}",
+            f"{probability:.1%}",
         )
-        for name, cut, probability in zip(
-            metadata["attributes"],
-            metadata["thresholds"],
-            metadata["threshold_probabilities"],
-            strict=True,
+        for name, probability in zip(
+            metadata["attributes"], metadata["threshold_probabilities"], strict=True
         )
     ]
-    return table(("attribute", "kind", "part", "threshold: score", "as probability"), rows)
+    return table(("attribute", "kind", "part", "threshold, as probability"), rows)
 
 
 def _landmarks(metadata: Mapping[str, Any]) -> str:
@@ -382,10 +378,17 @@ not know.
 
 """
     about = celeba if _data_name(metadata) in _CELEBA_LIKE else own
+    names = [plain(name) for name in metadata["attribute_groups"]["subjective"]]
+    if names:
+        about += f"""\
+Opinions that say as much about the annotators as about the faces are: {", ".join(names)}.
+"""
+    if "Male" in metadata["attributes"]:
+        about += """\
+"Male" is a binary label of appearance, not anybody's gender.
+"""
     return f"""{about}\
-"Attractive", "Male", "Young", "Big_Nose" and "Pale_Skin" are judgements that say as much about the
-annotators as about the faces; "Male" is a binary label of appearance, not anybody's gender. The
-people pictured are not a sample of mankind, and error rates differ between groups: look at the
+The people pictured are not a sample of mankind, and error rates differ between groups: look at the
 slices before you believe a mean. A face is personal data and, in many places, biometric data."""
 
 

@@ -47,7 +47,8 @@ class PartGuidance:
         if not self.part_names:
             raise ConfigError(
                 f"guidance: expected a group among {', '.join(known)}, whose place landmarks tell. "
-                f"Received: {', '.join(group_names)}"
+                f"Received: {', '.join(group_names)}. Give --guidance=0, or prepare the data set "
+                "with --attribute_groups"
             )
 
     def squared_error(self, attention_mask, landmarks):

@@ -104,7 +104,8 @@ class MGGNet(keras.Model):
         if graph and len(self.group_names) < 2:
             raise ConfigError(
                 "graph: expected two part groups or more that hold attributes. "
-                f"Received: {', '.join(self.group_names)}"
+                f"Received: {', '.join(self.group_names)}. Give --nograph, or prepare the data set "
+                "with --attribute_groups"
             )
 
         policy = self.dtype_policy

@@ -43,20 +43,35 @@ class TrainingState:
     validated_step: tf.Variable
 
     @property
+    def left_out_steps(self) -> int:
+        """How many of the steps done loss scaling left out, as their gradients overflowed."""
+        return int(self.step.numpy()) - int(self.optimizer.iterations.numpy())
+
+    @property
     def trainable_variables(self) -> list[keras.Variable]:
         """What the optimizer trains."""
         return [*self.model.trainable_variables, *self.weighting.learnt_variables]
 
 
-def create_state(model, optimizer, weighting, plateau, num_attributes: int) -> TrainingState:
-    """Returns the state of a run that has not begun: thresholds 0, step 0."""
+def create_step() -> tf.Variable:
+    """Returns the number of training steps done by a run that has not begun, int64."""
+    return tf.Variable(0, trainable=False, dtype=tf.int64, name="step")
+
+
+def create_state(
+    model, optimizer, weighting, plateau, num_attributes: int, step: tf.Variable | None = None
+) -> TrainingState:
+    """Returns the state of a run that has not begun: thresholds 0, step 0.
+
+    `step` is that of `create_step` where the optimizer follows it, by default a new one.
+    """
     state = TrainingState(
         model=model,
         optimizer=optimizer,
         weighting=weighting,
         plateau=plateau,
         thresholds=tf.Variable(tf.zeros([num_attributes]), trainable=False, name="thresholds"),
-        step=tf.Variable(0, trainable=False, dtype=tf.int64, name="step"),
+        step=create_step() if step is None else step,
         validated_step=tf.Variable(-1, trainable=False, dtype=tf.int64, name="validated_step"),
     )
     optimizer.build(state.trainable_variables)

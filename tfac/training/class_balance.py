@@ -1,6 +1,7 @@
 """Weights of an attribute's two classes, from how often each is in the training split."""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +55,21 @@ def class_weights(counts: LabelCounts, balance: str) -> np.ndarray | None:
     else:
         weights = np.minimum(weights, 1)
     return weights.astype(np.float32)
+
+
+def describe_missing(counts: LabelCounts, attributes: Sequence[str]) -> str:
+    """Returns which of the attributes [A] have no labels or one class alone; "" where none has."""
+    positives, negatives = counts.positives > 0, counts.negatives > 0
+    kinds = {
+        "no label of": ~positives & ~negatives,
+        "no picture that shows": ~positives & negatives,
+        "no picture that does not show": positives & ~negatives,
+    }
+    return "; ".join(
+        f"{words} {', '.join(attributes[a] for a in np.flatnonzero(which))}"
+        for words, which in kinds.items()
+        if which.any()
+    )
 
 
 def count_labels(info: RecordsInfo, split: str, show_progress: bool = False) -> LabelCounts:

@@ -160,11 +160,11 @@ class TrainConfig:
     )
     thresholds: str = _option(
         "exact",
-        "decision thresholds: fixed (0), adaptive (Eq. 6), exact (best validation accuracy) or "
-        "exact_balanced (best balanced accuracy)",
+        "decision thresholds: fixed (a probability of 0.5), adaptive (Eq. 6), exact (best "
+        "validation accuracy) or exact_balanced (best balanced accuracy)",
         choices=("fixed", "adaptive", "exact", "exact_balanced"),
     )
-    gamma: float = _option(0.01, "step of the adaptive thresholds, Eq. 6", minimum=0)
+    gamma: float = _option(0.01, "step of the adaptive thresholds, in scores, Eq. 6", minimum=0)
     updates_per_epoch: int = _option(
         4, "validations, and so updates of weights and thresholds, an epoch", minimum=1
     )
@@ -234,6 +234,12 @@ class TrainConfig:
         "float32",
         "arithmetic of the network",
         choices=("float32", "mixed_float16", "mixed_bfloat16"),
+    )
+    loss_scale: float = _option(
+        2.0**15,
+        "first loss scale of mixed_float16; a step whose gradients overflow is left out and halves "
+        "it",
+        above=0,
     )
     accelerate: bool = _option(
         True, "run batch norms, updates and small convolutions on faster operations than Keras's"

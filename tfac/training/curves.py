@@ -16,6 +16,8 @@ Series = dict[str, tuple[np.ndarray, np.ndarray]]
 def draw_curves(tensorboard_dir: str | Path, path: str | Path) -> None:
     """Draws losses, accuracy, attribute weights and thresholds over steps (figures 5 to 7).
 
+    Thresholds are probabilities. Weights or thresholds that never changed have no panel.
+
     Args:
         tensorboard_dir: where `tfac.training.summaries.Summaries` wrote.
         path: the picture to write, whole or not at all; its suffix gives the format.
@@ -23,8 +25,13 @@ def draw_curves(tensorboard_dir: str | Path, path: str | Path) -> None:
     from matplotlib.figure import Figure
 
     series = read_series(Path(tensorboard_dir))
-    figure = Figure(figsize=(13, 8), layout="constrained")
-    losses, accuracy, weights, thresholds = figure.subplots(2, 2).flat
+    weight_tags = changing_tags(series, "attribute_weights")
+    threshold_tags = changing_tags(series, "threshold_probabilities")
+    moving = ["weights"] * bool(weight_tags) + ["thresholds"] * bool(threshold_tags)
+    rows = [["losses", "accuracy"], *([(2 * moving)[:2]] if moving else [])]
+    figure = Figure(figsize=(13, 4 * len(rows)), layout="constrained")
+    panels = figure.subplot_mosaic(rows)
+    losses, accuracy = panels["losses"], panels["accuracy"]
 
     _draw(losses, series, {"training/mean_loss": "training", "validation/mean_loss": "validation"})
     _draw(losses, series, {f"validation/loss/{name}": name for name in FOLLOWED}, "--")
@@ -37,20 +44,20 @@ def draw_curves(tensorboard_dir: str | Path, path: str | Path) -> None:
             "validation/mean_balanced_accuracy": "balanced accuracy",
         },
     )
+    majority = {"validation/mean_majority_accuracy": "accuracy of the commoner answer"}
+    _draw(accuracy, series, majority, "--")
     accuracy.set(title="Validation, mean over attributes")
     accuracy.yaxis.set_major_formatter("{x:.0%}")
-    weight_tags = [tag for tag in series if tag.startswith("attribute_weights/")]
-    for tag in weight_tags:
-        weights.plot(*series[tag], color="0.85", linewidth=0.8)
-    _draw(weights, series, {f"attribute_weights/{name}": name for name in FOLLOWED})
-    weights.set(title="Attribute weights (grey: the others)", ylim=(0, None))
-    moved = sorted(
-        (tag for tag in series if tag.startswith("thresholds/")),
-        key=lambda tag: -abs(series[tag][1][-1]),
-    )
-    _draw(thresholds, series, {tag: tag.partition("/")[2] for tag in moved[:MOST_THRESHOLDS]})
-    thresholds.set(title="Thresholds, of the attributes that moved most")
-    for axes in (losses, accuracy, weights, thresholds):
+    if weights := panels.get("weights"):
+        for tag in weight_tags:
+            weights.plot(*series[tag], color="0.85", linewidth=0.8)
+        _draw(weights, series, {f"attribute_weights/{name}": name for name in FOLLOWED})
+        weights.set(title="Attribute weights (grey: the others)", ylim=(0, None))
+    if thresholds := panels.get("thresholds"):
+        moved = moved_most(series, threshold_tags)
+        _draw(thresholds, series, {tag: tag.partition("/")[2] for tag in moved})
+        thresholds.set(title="Thresholds (probability), of the attributes that moved most")
+    for axes in panels.values():
         axes.set_xlabel("step")
         axes.grid(alpha=0.3)
         if axes.get_legend_handles_labels()[0]:
@@ -58,6 +65,17 @@ def draw_curves(tensorboard_dir: str | Path, path: str | Path) -> None:
             axes.legend(fontsize="small", **aside)
     with whole_file(path) as aside:
         figure.savefig(aside, dpi=110)
+
+
+def changing_tags(series: Series, group: str) -> list[str]:
+    """Returns the tags ``group/NAME``; none where none of them ever changes."""
+    tags = [tag for tag in series if tag.startswith(f"{group}/")]
+    return tags if any(np.ptp(series[tag][1]) > 0 for tag in tags) else []
+
+
+def moved_most(series: Series, tags: list[str]) -> list[str]:
+    """Returns the `MOST_THRESHOLDS` of the tags that end farthest from a probability of 0.5."""
+    return sorted(tags, key=lambda tag: -abs(series[tag][1][-1] - 0.5))[:MOST_THRESHOLDS]
 
 
 def _draw(axes, series: Series, labels: dict[str, str], style: str = "-") -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from tfac.errors import TrainingError
 from tfac.evaluation.attention_pictures import draw_attention
 from tfac.evaluation.attribute_metrics import attribute_metrics, mean_over_attributes
+from tfac.losses import AttributeLoss
 from tfac.progress import progress
 from tfac.training.checkpoints import TrainingState
 from tfac.training.sample_pictures import draw_samples, figure_pixels
@@ -27,6 +28,7 @@ class Monitor:
     Args:
         state: the run's state, read only.
         attributes: attribute names [A].
+        attribute_loss: says what probabilities the thresholds are.
         plan: the run's `tfac.training.loop.Plan`.
         batch_size: pictures a step.
         summaries: where TensorBoard reads.
@@ -39,6 +41,7 @@ class Monitor:
         state: TrainingState,
         *,
         attributes: Sequence[str],
+        attribute_loss: AttributeLoss,
         plan,
         batch_size: int,
         summaries: Summaries,
@@ -47,6 +50,7 @@ class Monitor:
     ):
         self._state = state
         self._attributes = tuple(attributes)
+        self._attribute_loss = attribute_loss
         self._plan = plan
         self._batch_size = batch_size
         self._summaries = summaries
@@ -75,6 +79,7 @@ class Monitor:
         try:
             with self._bar:
                 yield
+                self._warn_of_left_out_steps()
         finally:
             self._summaries.flush()
         self._callbacks.on_train_end()
@@ -137,12 +142,14 @@ class Monitor:
         for name in sorted(fetched[0].keys() - {"attributes", "total"}):
             term = "landmark" if name == "landmarks" else name.removesuffix("_scores")
             values[f"training/{term}_loss"] = np.mean([losses[name] for losses in fetched])
+        shown = {
+            "loss": f"{values['training/total_loss']:.4g}",
+            "images_s": f"{values['images_per_second']:.0f}",
+        }
+        if left_out := self._state.left_out_steps:
+            values["left_out_steps"] = shown["left_out"] = left_out
         self._summaries.write_scalars(self._unchecked[-1][0], values)
-        self._bar.set_postfix(
-            loss=f"{values['training/total_loss']:.4g}",
-            images_s=f"{values['images_per_second']:.0f}",
-            refresh=False,
-        )
+        self._bar.set_postfix(shown, refresh=False)
         self._unchecked = []
         self._start_window()
 
@@ -172,11 +179,12 @@ class Monitor:
             "validation/accuracy": metrics["accuracy"],
             "validation/balanced_accuracy": metrics["balanced_accuracy"],
             "attribute_weights": state.weighting.attribute_weights.numpy(),
-            "thresholds": state.thresholds.numpy(),
+            "threshold_probabilities": self._attribute_loss.probabilities(state.thresholds).numpy(),
         }
         means = {
             "validation/mean_loss": result.mean_loss,
             "validation/mean_accuracy": mean_over_attributes(metrics["accuracy"]),
+            "validation/mean_majority_accuracy": mean_over_attributes(metrics["majority_accuracy"]),
             "validation/mean_balanced_accuracy": mean_over_attributes(metrics["balanced_accuracy"]),
         }
         if result.landmark_loss is not None:
@@ -209,10 +217,21 @@ class Monitor:
         self._bar.write(
             f"step {step:>6}  epoch {step / self._plan.steps_per_epoch:5.2f}  "
             f"validation: loss {means['validation/mean_loss']:.4f}  "
-            f"accuracy {means['validation/mean_accuracy']:.2%}  "
+            f"accuracy {means['validation/mean_accuracy']:.2%} "
+            f"(commoner answer {means['validation/mean_majority_accuracy']:.2%})  "
             f"balanced accuracy {means['validation/mean_balanced_accuracy']:.2%}  "
             f"learning rate {current_learning_rate(self._state.optimizer):.3g}"
+            + (f"  left out {left_out} steps" if (left_out := self._state.left_out_steps) else "")
         )
+
+    def _warn_of_left_out_steps(self) -> None:
+        left_out = self._state.left_out_steps
+        if left_out and self._show_progress:
+            self._bar.write(
+                f"warning: loss scaling left out {left_out} of {int(self._state.step.numpy())} "
+                "steps, whose gradients overflowed in float16; --precision=mixed_bfloat16 or a "
+                "lower --loss_scale leaves out none or fewer"
+            )
 
     def _start_window(self) -> None:
         self._waited = 0.0

@@ -15,7 +15,7 @@ from tfac.data.records.pipeline import (
     read_batches,
     train_dataset,
 )
-from tfac.errors import ConfigError
+from tfac.errors import ConfigError, TrainingError
 from tfac.inference.predict_step import create_predict_step
 from tfac.losses import AttributeLoss, PartGuidance, get_attribute_loss
 from tfac.models import backbones
@@ -25,10 +25,11 @@ from tfac.training.checkpoints import (
     Checkpoints,
     TrainingState,
     create_state,
+    create_step,
     has_checkpoint,
     restore_for_use,
 )
-from tfac.training.class_balance import cached_label_counts, class_weights
+from tfac.training.class_balance import cached_label_counts, class_weights, describe_missing
 from tfac.training.config import TrainConfig
 from tfac.training.devices import Devices
 from tfac.training.interruption import Interrupted, stop_on_signals
@@ -92,7 +93,8 @@ def run_training(
     Raises:
         ConfigError: options that do not fit the data, the machine or the workdir's earlier run.
         DataError: the data set or a checkpoint is missing or damaged.
-        TrainingError: a loss became NaN or infinite, or another worker has ended.
+        TrainingError: a loss became NaN or infinite, another worker has ended, or loss scaling left
+            out every step.
         Interrupted: SIGTERM or Ctrl-C, after the state was saved.
     """
     workdir = Path(workdir)
@@ -107,8 +109,12 @@ def run_training(
     set_reproducible(config.seed)
 
     plan = create_plan(config, info.splits[config.train_split])
+    counts = cached_label_counts(workdir, info, config.train_split, show_progress, devices.writes)
+    if show_progress and (missing := describe_missing(counts, info.attributes)):
+        print(f"warning: split {config.train_split} has {missing}", flush=True)
     if attribute_loss is None:
-        attribute_loss = _create_attribute_loss(config, info, workdir, show_progress, devices)
+        weights = class_weights(counts, config.class_balance)
+        attribute_loss = get_attribute_loss(config.attribute_loss, weights)
     state = _create_state(with_kept_backbone(config, workdir), info, plan, devices, weighting)
     checkpoints = Checkpoints(workdir, state, devices.writes)
     if not checkpoints.restore_latest():
@@ -135,6 +141,7 @@ def run_training(
     monitor = Monitor(
         state,
         attributes=info.attributes,
+        attribute_loss=attribute_loss,
         plan=plan,
         batch_size=config.batch_size,
         summaries=summaries,
@@ -184,18 +191,8 @@ def run_training(
         ):  # a callback stopped the run
             monitor.check_losses()
             checkpoints.save()
+    _require_updates(state, config)
     return state
-
-
-def _create_attribute_loss(
-    config: TrainConfig, info: RecordsInfo, workdir: Path, show_progress: bool, devices: Devices
-) -> AttributeLoss:
-    weights = None
-    if config.class_balance != "none":
-        split = config.train_split
-        counts = cached_label_counts(workdir, info, split, show_progress, devices.writes)
-        weights = class_weights(counts, config.class_balance)
-    return get_attribute_loss(config.attribute_loss, weights)
 
 
 def _create_part_guidance(
@@ -215,8 +212,9 @@ def _create_state(
 ) -> TrainingState:
     num_attributes = len(info.attributes)
     with devices.strategy.scope():
+        step = create_step()
         replicas = devices.strategy.num_replicas_in_sync
-        optimizer = create_optimizer(config, plan.steps_per_epoch, replicas)
+        optimizer = create_optimizer(config, plan.steps_per_epoch, replicas, step)
         model = create_network(
             config, info.attributes, info.landmark_scheme, info.groups, config.backbone_weights
         )
@@ -226,7 +224,7 @@ def _create_state(
             config.weighting, num_attributes, steps_per_epoch=plan.steps_per_epoch, model=model
         )
         plateau = create_plateau(config, optimizer)
-        return create_state(model, optimizer, weighting, plateau, num_attributes)
+        return create_state(model, optimizer, weighting, plateau, num_attributes, step)
 
 
 def _start_from(config: TrainConfig, state: TrainingState) -> None:
@@ -323,12 +321,13 @@ def _require_splits(config: TrainConfig, info: RecordsInfo) -> None:
         if not info.splits.get(split):
             raise ConfigError(
                 f"{option}={split}: expected a split with pictures among "
-                f"{', '.join(info.splits)} of {info.path}"
+                f"{', '.join(name for name, count in info.splits.items() if count)} of "
+                f"{info.path}; name one with --{option}"
             )
     if info.splits[config.train_split] < config.batch_size:
         raise ConfigError(
             f"batch_size={config.batch_size}: split {config.train_split} has "
-            f"{info.splits[config.train_split]} pictures"
+            f"{info.splits[config.train_split]} pictures; give a --batch_size of no more"
         )
 
 
@@ -339,4 +338,15 @@ def _require_landmarks(result: ValidationResult, config: TrainConfig) -> None:
         raise ConfigError(
             f"landmarks={config.landmarks}, but no picture of split {config.validation_split} has "
             f"landmarks; train with {' '.join(flags)}, or prepare the data set with landmarks"
+        )
+
+
+def _require_updates(state: TrainingState, config: TrainConfig) -> None:
+    steps = int(state.step.numpy())
+    if steps and state.left_out_steps == steps:
+        raise TrainingError(
+            f"nothing was learned: the gradients of all {steps} steps overflowed in "
+            f"precision={config.precision}, so that loss scaling left them out. Train in another "
+            "workdir with --precision=mixed_bfloat16 or float32, more epochs (a step left out "
+            f"halves the loss scale), or a --loss_scale below {config.loss_scale:g}"
         )

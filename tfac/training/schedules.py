@@ -1,5 +1,7 @@
 """Optimizers and learning rates over time."""
 
+import functools
+
 import keras
 import tensorflow as tf
 
@@ -47,7 +49,7 @@ class NoPlateau(tf.Module):
 
 
 def create_optimizer(
-    config: TrainConfig, steps_per_epoch: int, num_replicas: int
+    config: TrainConfig, steps_per_epoch: int, num_replicas: int, step: tf.Variable | None = None
 ) -> keras.optimizers.Optimizer:
     """Returns the optimizer; with mixed_float16 inside a `LossScaleOptimizer`.
 
@@ -55,6 +57,8 @@ def create_optimizer(
         config: optimizer, rate, schedule and precision.
         steps_per_epoch: training steps an epoch, to place the cosine or the drop.
         num_replicas: devices; see `tfac.training.step` for why clipping depends on it.
+        step: training steps done. With mixed_float16 the schedule follows them, so that it reaches
+            its end; by default it follows the updates, which leave out steps that overflow.
     """
     learning_rate = config.learning_rate
     if config.schedule == "cosine":
@@ -70,6 +74,8 @@ def create_optimizer(
             [config.drop_epoch * steps_per_epoch - 1],  # the last step at the first rate
             [config.learning_rate, config.learning_rate * _DROP_FACTOR],
         )
+    if config.precision == "mixed_float16" and step is not None and callable(learning_rate):
+        learning_rate = functools.partial(learning_rate, step)
     options = {"learning_rate": learning_rate}
     if config.gradient_clip_norm:
         options["global_clipnorm"] = config.gradient_clip_norm / num_replicas
@@ -83,7 +89,7 @@ def create_optimizer(
     if config.weight_decay:
         optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta", "log_variances"])
     if config.precision == "mixed_float16":
-        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+        optimizer = keras.optimizers.LossScaleOptimizer(optimizer, config.loss_scale)
     return optimizer
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import keras
 
-from tfac.attributes import AttributeGroups, default_groups
+from tfac.attributes import AttributeGroups, default_groups, with_others
 from tfac.data.records.info import RecordsInfo
 from tfac.errors import ConfigError, DataError
 from tfac.files import read_json, whole_directory, whole_file, write_json
@@ -23,6 +23,7 @@ from tfac.networks import NETWORKS, load
 from tfac.photos.face_crops import ALIGNED
 from tfac.training.checkpoints import has_checkpoint, restore_for_use
 from tfac.training.config import TrainConfig
+from tfac.training.loop import create_plan
 
 CONFIG_FILE = "config.json"
 _LIBRARIES = ("tfac", "tensorflow", "keras", "keras-hub", "tensorflow-datasets", "numpy")
@@ -170,6 +171,8 @@ def create_network(
         levels = given["attention_levels"].split(",")
         given["levels"] = () if levels == ["none"] else levels
     taken = inspect.signature(load(spec.where)).parameters
+    if "groups" in taken:
+        given["groups"] = with_others(taken["groups"].default, attributes)
     model = create_model(
         config.model,
         backbone_weights=backbone_weights,
@@ -200,11 +203,12 @@ def claim_workdir(
     """Writes ``config.json`` into a new workdir, or makes sure that an old one's is the same.
 
     A workdir without a checkpoint has nothing to go on with and counts as new. A new one gets a
-    copy of a backbone of the user's own too. Nothing is written unless `writes`.
+    copy of a backbone of the user's own too. More epochs than an old one's are the same run where
+    it would have come to that run's end as it did. Nothing is written unless `writes`.
 
     Raises:
-        ConfigError: the workdir holds a run with other options or other data; names them. Or there
-            is no such backbone.
+        ConfigError: the workdir holds a run with other options or other data; names them, and what
+            to give for more epochs. Or there is no such backbone.
         DataError: the workdir's ``config.json`` cannot be read.
     """
     own_groups = None if info.groups == default_groups(info.attributes) else info.groups.to_dict()
@@ -223,21 +227,43 @@ def claim_workdir(
         # Options that its version of tfac did not have yet count as at their defaults.
         before["config"] = {**TrainConfig().to_dict(), **before.get("config", {})}
         before["data"] = {"faces": ALIGNED, **before.get("data", {})}
-        differences = [
-            f"{part}.{name}: {before.get(part, {}).get(name)!r} there, {value!r} now"
+        differences = {
+            f"{part}.{name}": f"{before.get(part, {}).get(name)!r} there, {value!r} now"
             for part in ("config", "data")
             for name, value in record[part].items()
             if before.get(part, {}).get(name) != value
-        ]
-        if differences:
+        }
+        longer = config.epochs > before["config"]["epochs"]
+        if longer and list(differences) == ["config.epochs"] and _can_be_longer(before, info):
+            if writes:
+                write_json(workdir / CONFIG_FILE, record, indent=2)
+        elif differences:
+            way = "give the same ones to go on with it, or another workdir"
+            if longer:
+                way += (
+                    f", which starts from its weights with --initial_workdir={workdir} (more "
+                    "epochs alone go on with a run whose course does not depend on its end, such "
+                    "as one with schedule=constant or step and thresholds other than adaptive)"
+                )
+            listed = "; ".join(f"{name}: {text}" for name, text in differences.items())
             raise ConfigError(
-                f"{workdir} holds a run with other settings; give the same ones to go on with it, "
-                f"or another workdir. Different: {'; '.join(differences)}"
+                f"{workdir} holds a run with other settings; {way}. Different: {listed}"
             )
     elif writes:
         if config.has_own_backbone:
             _keep_backbone(config, workdir)
         write_json(workdir / CONFIG_FILE, record, indent=2)
+
+
+def _can_be_longer(record: dict[str, Any], info: RecordsInfo) -> bool:
+    """Says whether a run of more epochs comes to the end of the recorded one as that did."""
+    config = TrainConfig.from_dict(record["config"])
+    if config.freeze or config.schedule == "cosine" or config.thresholds == "adaptive":  # epoch
+        return False
+    plan = create_plan(config, info.splits[config.train_split])
+    # The validation at the end is one more than the longer run has, and may leave a trace.
+    without_trace = config.schedule != "plateau" and config.weighting == "uniform"
+    return without_trace or plan.total_steps % plan.update_interval == 0
 
 
 def read_record(workdir: Path) -> dict[str, Any]:
