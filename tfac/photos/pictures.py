@@ -24,7 +24,9 @@ MAX_FILE_BYTES = 256 * 2**20
 
 Image.init()  # Pillow loads most of its formats on demand, but not where they are named
 
-_SUFFIXES = (".jpg", ".jpeg", ".png")
+# Formats that `PictureFiles` gives as PNG, which holds the same pixels.
+_CONVERTED_FORMATS = ("WEBP", "AVIF")
+_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".avif")
 _DECODING_ERRORS = (
     OSError,
     SyntaxError,
@@ -114,20 +116,32 @@ class PictureFiles:
 
     @property
     def names(self) -> Collection[str]:
-        """The names of the pictures (.jpg, .jpeg, .png)."""
+        """The names of the pictures (.jpg, .jpeg, .png, .webp, .avif)."""
         return self._entries.keys()
+
+    def has_file(self, name: str) -> bool:
+        """Returns whether there is a file of that name, be it a picture or none."""
+        if self._archive:
+            return name in self._archive.NameToInfo
+        return (self.path / name).is_file()
 
     def describe(self, name: str) -> str:
         """Returns how an error should name the picture `name`."""
         return f"{self.path}: {name}" if self._archive else str(self.path / name)
 
     def read(self, name: str) -> bytes:
-        """Returns the encoded picture `name`, byte for byte.
+        """Returns the encoded picture `name`, byte for byte; WebP and AVIF as PNG, pixel for pixel.
 
         Raises:
             DataError: it is missing, a link that leads out of the folder, larger than
-                MAX_FILE_BYTES, or broken inside the archive.
+                MAX_FILE_BYTES, or broken inside the archive; WebP or AVIF that cannot be decoded.
         """
+        encoded = self._read_file(name)
+        if encoded[8:12] == b"WEBP" or encoded[4:12] in (b"ftypavif", b"ftypavis"):
+            return _to_png(encoded, self.describe(name))
+        return encoded
+
+    def _read_file(self, name: str) -> bytes:
         try:
             size = self._entries[name]
             if isinstance(size, zipfile.ZipInfo):
@@ -196,6 +210,13 @@ class PictureFiles:
                     yield prefix + entry.name, entry.stat().st_size
                 elif self.nested and entry.is_dir(follow_symlinks=False):
                     yield from self._files_below(Path(entry.path), f"{prefix}{entry.name}/")
+
+
+def _to_png(encoded: bytes, what: str) -> bytes:
+    picture = open_picture(encoded, what, formats=_CONVERTED_FORMATS, upright=False)
+    file = io.BytesIO()
+    Image.fromarray(picture).save(file, "PNG")
+    return file.getvalue()
 
 
 def _is_picture(name: str) -> bool:

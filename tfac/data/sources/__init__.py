@@ -40,8 +40,8 @@ def open_source(
     if dataset not in SOURCES:
         raise ConfigError(f"dataset: expected one of {', '.join(SOURCES)}. Received: {dataset}")
     create = SOURCES[dataset]
-    if dataset == "celeb_a":
-        options["archive"] = Path(data_dir) / ".celeb_a-pictures.zip"
+    if dataset in ("celeb_a", "folder"):
+        options["archive"] = Path(data_dir) / f".{options.get('name', dataset)}-pictures.zip"
     try:
         inspect.signature(create).bind(source_dir, **options)
     except TypeError as error:

@@ -1,0 +1,127 @@
+"""Which pictures a table means by what it calls them."""
+
+import posixpath
+import re
+import unicodedata
+from collections.abc import Collection
+from functools import cached_property
+from pathlib import Path
+
+from tfac.photos.pictures import PictureFiles
+
+
+class PictureKeys:
+    """Finds the pictures of a table's keys.
+
+    Args:
+        pictures: the pictures.
+        option: the flag that names their folder, for hints.
+    """
+
+    def __init__(self, pictures: PictureFiles, option: str = "--source_dir"):
+        self._pictures, self._option = pictures, option
+
+    def find(self, key: str) -> Collection[str]:
+        """Returns the names of the pictures that `key` means; none where there is no such picture.
+
+        A key is a picture's path, as it is in `pictures`, absolute, with backslashes or with a
+        leading "./"; its path without extension, where but one picture has it; or a folder, which
+        means every picture below it.
+        """
+        names = self._pictures.names
+        if key in names:
+            return [key]
+        path = self._standard_path(key)
+        if path in names:
+            return [path]
+        found = self._by_stem.get(path, ())
+        return found if len(found) == 1 else self._by_folder.get(path, ())
+
+    def missing(self, key: str) -> str:
+        """Returns that `key` is missing, and where a picture like it is, with the way to it."""
+        text = f"{key} is missing from {self._pictures.path}"
+        path = self._standard_path(key)
+        if self._pictures.has_file(path):
+            return (
+                f"{text} as a picture: the file is there, and {Path(path).suffix or 'no extension'}"
+                " is not read; JPEG, PNG, WebP and AVIF are"
+            )
+        stems = self._by_stem.get(path, ())
+        if len(stems) > 1:
+            return f"{text}: it means {' or '.join(stems[:3])}; write the extension too"
+        names = sorted(
+            self._alike.get(_alike(path), ()),
+            key=lambda name: not path.lower().endswith(name.lower()),
+        )
+        if not names:
+            return text
+        return f"{text}; {names[0]} is there. {self._way_to(path, names)}"
+
+    def _standard_path(self, key: str) -> str:
+        if not key:
+            return ""
+        path = posixpath.normpath(key.replace("\\", "/"))
+        return path.removeprefix(f"{self._pictures.path.absolute().as_posix()}/")
+
+    def _way_to(self, path: str, names: list[str]) -> str:
+        name, folder = names[0], self._pictures.path
+        if path.endswith(f"/{name}"):
+            above, whole = path.removesuffix(f"/{name}"), folder.absolute().as_posix()
+            if whole.endswith(f"/{above}"):
+                return f"Take {self._option}={whole.removesuffix(f'/{above}') or '/'}"
+            return f"Leave {above}/ out of the table"
+        if name.endswith(f"/{path}") and folder.is_dir():
+            return f"Take {self._option}={folder / name.removesuffix(f'/{path}')}"
+        if path.lower() == name.lower():
+            return "Write it in the same case"
+        if posixpath.splitext(path)[0] == posixpath.splitext(name)[0]:
+            return f"Write {Path(name).suffix}, or leave the extension out"
+        if len(names) > 1:
+            return f"So are {len(names) - 1} more of the kind: write the path that it has"
+        return "Write it so in the table"
+
+    @cached_property
+    def _by_stem(self) -> dict[str, list[str]]:
+        """Path without extension to the pictures that have it."""
+        found: dict[str, list[str]] = {}
+        for name in self._pictures.names:
+            found.setdefault(posixpath.splitext(name)[0], []).append(name)
+        return found
+
+    @cached_property
+    def _by_folder(self) -> dict[str, list[str]]:
+        """Folder to all pictures below it, sorted."""
+        found: dict[str, list[str]] = {}
+        for name in sorted(self._pictures.names):
+            folder = posixpath.dirname(name)
+            while folder:
+                found.setdefault(folder, []).append(name)
+                folder = posixpath.dirname(folder)
+        return found
+
+    @cached_property
+    def _alike(self) -> dict[str, list[str]]:
+        """What names and folders have in common with a key that is almost theirs, to them."""
+        found: dict[str, list[str]] = {}
+        for name in (*sorted(self._pictures.names), *self._by_folder):
+            found.setdefault(_alike(name), []).append(name)
+        return found
+
+
+def _alike(self) -> dict[str, list[str]]:
+    """What names and folders have in common with a key that is almost theirs, to them."""
+    found: dict[str, list[str]] = {}
+    for name in (*sorted(self._pictures.names), *self._by_folder):
+        found.setdefault(_alike(name), []).append(name)
+    return found
+
+
+def _standard_path(key: str) -> str:
+    return posixpath.normpath(key.replace("\\", "/")) if key else ""
+
+
+def _alike(name: str) -> str:
+    """Returns letters and digits of the last part without extension; 0007 as 7."""
+    stem = posixpath.splitext(posixpath.basename(name))[0]
+    text = re.sub(r"[\W_]+", "", unicodedata.normalize("NFKD", stem).casefold())
+    return text.lstrip("0") or text[-1:]
