@@ -121,9 +121,7 @@ class PictureFiles:
 
     def has_file(self, name: str) -> bool:
         """Returns whether there is a file of that name, be it a picture or none."""
-        if self._archive:
-            return name in self._archive.NameToInfo
-        return (self.path / name).is_file()
+        return name in self._archived_files if self._archive else (self.path / name).is_file()
 
     def describe(self, name: str) -> str:
         """Returns how an error should name the picture `name`."""
@@ -183,6 +181,11 @@ class PictureFiles:
     @cached_property
     def _archive(self) -> zipfile.ZipFile | None:
         return None if self.path.is_dir() else zipfile.ZipFile(self.path)
+
+    @cached_property
+    def _archived_files(self) -> set[str]:
+        names = self._archive.namelist()
+        return set(names if self.nested else (name.rsplit("/", 1)[-1] for name in names))
 
     @cached_property
     def _entries(self) -> dict[str, int | zipfile.ZipInfo]:

@@ -37,11 +37,15 @@ class Reading(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Values:
-    """Labels are values: those of `no`, of `yes`, and of `unknown`, which blank is too."""
+    """Labels are values: those of `no`, of `yes`, and of `unknown`, which blank is too.
+
+    `option` is what takes another value as unknown, which stands for the braces in it.
+    """
 
     no: tuple[str, ...]
     yes: tuple[str, ...]
     unknown: tuple[str, ...] = ()
+    option: str = ""
 
     def label(self, text: str, attribute: str) -> int:
         """See `Reading.label`."""
@@ -50,12 +54,7 @@ class Values:
             if value in values:
                 return label
         expected = ", ".join((*self.no, *self.yes, *self.unknown))
-        hint = ""
-        if len(self.no) == len(self.yes) == 1 and not self.unknown:
-            hint = (
-                f" (where {shown(value)} is unknown, "
-                f"--label_values={self.no[0]}/{shown(value)}/{self.yes[0]})"
-            )
+        hint = f" ({self.option.format(shown(value))} takes it as unknown)" if self.option else ""
         raise ValueError(
             f"expected {expected} or blank for {attribute}. Received: {shown(text)!r}{hint}"
         )
@@ -97,7 +96,8 @@ def parse_label_values(text: str) -> Values:
             f"label_values: expected one of {', '.join(LABEL_VALUES)}, or other words for no and "
             f"yes in this order, or for no, unknown and yes, as -1/0/1. Received: {text}"
         )
-    return Values(no=parts[:1], yes=parts[-1:], unknown=parts[1:-1])
+    option = f"--label_values={parts[0]}/{{}}/{parts[1]}" if len(parts) == 2 else ""
+    return Values(no=parts[:1], yes=parts[-1:], unknown=parts[1:-1], option=option)
 
 
 def detect_label_values(path: Path, values: Mapping[str, Mapping[str, int]]) -> str:
@@ -125,7 +125,8 @@ def detect_label_values(path: Path, values: Mapping[str, Mapping[str, int]]) -> 
         first, second = sorted(found)
         way = (
             f"Say which with --label_values={first}/{second} where {second} is yes, "
-            f"--label_values={second}/{first} where {first} is"
+            f"--label_values={second}/{first} where {first} is; --classes=FILE makes an attribute "
+            "of each, and --propose_classes=FILE writes such a file to begin with"
         )
     elif foreign:
         columns = foreign
@@ -237,10 +238,10 @@ def propose_classes(values: Mapping[str, Collection[str]]) -> dict[str, Any]:
             attributes[name] = {"column": column, "yes": [pair[1]], "no": [pair[0]]}
         elif len(words) > MOST_CLASSES and None not in numbers:
             median = statistics.median(numbers)
-            attributes[f"{column}_from_{median:g}"] = {"column": column, "from": median}
+            attributes[_name(f"{column}_from_{median:g}")] = {"column": column, "from": median}
         elif len(words) <= MOST_CLASSES:
             for text in words.values():
-                name = celeba_name(text) or re.sub(r"\W+", "_", f"{column}_{text}").strip("_")
+                name = celeba_name(text) or _name(f"{column}_{text}")
                 others = [other for other in words.values() if other != text]
                 attributes[name] = {"column": column, "yes": [text], "no": others}
     return {"attributes": attributes}
@@ -261,6 +262,10 @@ def standard_value(text: str) -> str:
 def shown(value: str) -> str:
     """Returns a value as an error may show it: not longer than a few words."""
     return value if len(value) <= _SHOWN_LENGTH else f"{value[: _SHOWN_LENGTH - 3]}..."
+
+
+def _name(text: str) -> str:
+    return re.sub(r"\W+", "_", text).strip("_")
 
 
 def _number(value: str) -> float | None:
