@@ -156,13 +156,7 @@ def test_classes_are_proposed_and_then_prepared(tmp_path):
     assert proposed.returncode == 0, proposed.stderr
     assert "gender: gender_Female, Male\n" in proposed.stdout
     assert not (tmp_path / "data" / "faces").exists()
-    finished = tfac_prepare(
-        *flags,
-        f"--classes={tmp_path / 'classes.json'}",
-        "--attributes=smiling",
-        "--limit=train=20",
-        "--label_values=no/yes",
-    )
+    finished = tfac_prepare(*flags, f"--classes={tmp_path / 'classes.json'}", "--limit=train=20")
     assert finished.returncode == 0, finished.stderr
     assert "  train: 20 pictures\n  validation: 4 pictures\n" in finished.stdout
     assert "label_val.csv is validation" in finished.stdout

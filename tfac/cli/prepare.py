@@ -247,7 +247,7 @@ def _prepare_source(workers) -> None:
     from tfac.data.preparing.preparation import SKIPPED_NAME, prepare
     from tfac.data.sources import open_source
 
-    started = time.monotonic()
+    started, limit = time.monotonic(), _limit()
     source = open_source(FLAGS.dataset, FLAGS.source_dir, FLAGS.data_dir, **_options())
     if FLAGS.dataset == "folder":
         print(
@@ -262,7 +262,7 @@ def _prepare_source(workers) -> None:
         landmarks=FLAGS.landmarks,
         workers=workers,
         on_error=FLAGS.on_error,
-        limit=_limit(),
+        limit=limit,
     )
     _print_result(prepared.path, prepared.splits, prepared.already_there, started)
     if prepared.metadata["detected_share"] is not None:

@@ -201,6 +201,8 @@ def test_columns_that_are_almost_celeba_s_are_celeba_s_and_that_is_said(read):
     (note,) = source.notes
     assert "'smiling' is Smiling" in note and "is 5_o_Clock_Shadow" in note
     assert read(text, attributes=["Smiling"])[0].attributes == ("Smiling",)
+    with pytest.raises(DataError, match="expected the columns Frown"):
+        read(TABLE.replace("Smiling", "Own"), attributes=["Frown"])
     with pytest.raises(DataError, match="each once. Received: 'smiling' and 'Smiling', both"):
         read(TABLE.replace("Smiling,Male", "smiling,Smiling"))
 

@@ -122,8 +122,8 @@ class FolderSource(Source):
         special = [c for c in (self._key_column, split_column, group_column) if c]
         columns = [c for c in first.columns[first.has_pictures :] if c not in special]
         if attributes:
-            spelled = {celeba_name(column): column for column in columns}
-            columns = [c if c in columns else spelled.get(celeba_name(c), c) for c in attributes]
+            spelled = {celeba_name(column) or column: column for column in columns}
+            columns = [spelled.get(celeba_name(name) or name, name) for name in attributes]
         elif content:
             columns = []
         entries = list(content.readings.items()) if content else []
@@ -168,7 +168,7 @@ class FolderSource(Source):
             key, where = row[self._key_column].strip(), f"{table.path} line {line}"
             names = keys.find(key)
             if not names:
-                problems.report("row without a picture", f"{where}: {keys.missing(shown(key))}")
+                problems.report("row without a picture", f"{where}: {keys.missing(key)}")
             group = row[self._group_column].strip() if self._group_column else ""
             if not group and len(names) > 1:
                 group = key  # a folder

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from tfac.photos.pictures import PictureFiles
 
+_SHOWN_LENGTH = 200  # of a key that may be no path at all
+
 
 class PictureKeys:
     """Finds the pictures of a table's keys.
@@ -39,7 +41,7 @@ class PictureKeys:
 
     def missing(self, key: str) -> str:
         """Returns that `key` is missing, and where a picture like it is, with the way to it."""
-        text = f"{key} is missing from {self._pictures.path}"
+        text = f"{key[:_SHOWN_LENGTH]} is missing from {self._pictures.path}"
         path = self._standard_path(key)
         if self._pictures.has_file(path):
             return (

@@ -231,7 +231,7 @@ def propose_classes(values: Mapping[str, Collection[str]]) -> dict[str, Any]:
     for column, found in values.items():
         words = {standard_value(text): text.strip() for text in sorted(found)}
         words = {word: words[word] for word in sorted(words, key=_in_order) if word}
-        pair = next((pair for pair in LABEL_VALUES.values() if set(words) == set(pair)), None)
+        pair = next((pair for pair in LABEL_VALUES.values() if set(words) <= set(pair)), None)
         numbers = [_number(word) for word in words]
         if pair:
             name = celeba_name(column) or column
