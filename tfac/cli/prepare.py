@@ -23,18 +23,22 @@ _EXPECTS = {
   list_eval_partition.txt, or .csv
   list_landmarks_align_celeba.txt, or .csv, for --landmarks=celeba_5""",
     "celeb_a": "TFDS's own: --source_dir with celeb_a/2.1.0 or that folder, as tfds.load leaves it",
+    "celebamask_hq": """CelebAMask-HQ: --source_dir with
+  CelebA-HQ-img/, extracted
+  CelebAMask-HQ-attribute-anno.txt
+  CelebA-HQ-to-CelebA-mapping.txt and CelebA's list_eval_partition.txt, for CelebA's splits""",
     "lfwa": """LFW's pictures: --source_dir with
   lfw-deepfunneled/ or lfw/ or both, extracted
   lfw_att_40.mat and indices_train_test.mat (--lfwa_protocol=mgg_net)
   lfw_attributes.txt (--lfwa_protocol=dmm_cnn)""",
-    "folder": """your own pictures and tables, also CelebAMask-HQ, FairFace, UTKFace and MAAD-Face:
+    "folder": """your own pictures and tables, also FairFace, UTKFace and MAAD-Face:
   --source_dir, a folder with pictures (JPEG, PNG, WebP or AVIF) in it or below, or a zip archive
   --labels, a CSV or Parquet table with a row a picture and a column an attribute; Parquet may hold
     the pictures, as Hugging Face writes it
   --classes, a JSON file, where columns have words or classes (--propose_classes writes one)""",
     "synthetic_faces": "nothing: it is drawn",
 }
-_READ = ("celeba", "celeb_a", "lfwa", "folder")
+_READ = ("celeba", "celeb_a", "celebamask_hq", "lfwa", "folder")
 _ALL_BUT = "all but synthetic_faces"
 _SYNTHETIC_PREFIX = "synthetic_"
 

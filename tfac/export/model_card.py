@@ -27,7 +27,7 @@ from tfac.networks import BACKBONES, NETWORKS
 MARKDOWN_FILE = "model_card.md"
 HTML_FILE = "model_card.html"
 
-_CELEBA_LIKE = ("celeba", "celeb_a", "lfwa")
+_CELEBA_LIKE = ("celeba", "celeb_a", "celebamask_hq", "lfwa")
 _LOSSES = {
     "squared_error": "an estimate of 2p - 1, where p is the probability",
     "binary_crossentropy": "a logit",

@@ -32,6 +32,10 @@ def keys(request, tmp_path):
         ("p/0", ["p/0.jpg"]),
         ("q/r/3.v2", ["q/r/3.v2.jpg"]),
         ("00007", ["00007.png"]),
+        ("7", ["00007.png"]),
+        ("007.png", ["00007.png"]),
+        ("7.jpg", []),
+        ("p/000.jpg", ["p/0.jpg"]),
         ("p", ["p/0.jpg", "p/1.jpg", "p/1.png"]),
         ("q/", ["q/r/2.JPG", "q/r/3.v2.jpg"]),
         ("p/1", []),  # two pictures
@@ -42,6 +46,13 @@ def keys(request, tmp_path):
 )
 def test_keys_mean_pictures_and_folders(keys, key, names):
     assert list(keys.find(key)) == names
+
+
+def test_the_nearer_of_two_pictures_is_meant(tmp_path):
+    for name in ("7.jpg", "0007.jpg"):
+        (tmp_path / name).write_bytes(b"")
+    keys = PictureKeys(PictureFiles(tmp_path))
+    assert [list(keys.find(key)) for key in ("7", "0007", "07")] == [["7.jpg"], ["0007.jpg"], []]
 
 
 def test_absolute_paths_below_the_folder_are_found(tmp_path):
@@ -55,9 +66,9 @@ def test_absolute_paths_below_the_folder_are_found(tmp_path):
         ("p/0.JPG", "p/0.jpg is there. Write it in the same case"),
         ("P/0.jpg", "p/0.jpg is there. Write it in the same case"),
         ("p/0.png", "p/0.jpg is there. Write .jpg, or leave the extension out"),
-        ("p/1", "it means p/1.jpg or p/1.png; write the extension too"),
+        ("p/1", "it means p/1.jpg or p/1.png; write it so, with the extension"),
         ("other/p/0.jpg", "p/0.jpg is there. Leave other/ out of the table"),
-        ("7.png", "00007.png is there. Write it so in the table"),
+        ("7.jpg", "00007.png is there. Write it so in the table"),
         ("q/R", "q/r is there. Write it in the same case"),
         ("p/4.bmp", "the file is there, and .bmp is not read; JPEG, PNG, WebP and AVIF are"),
     ],

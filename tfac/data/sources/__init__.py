@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tfac.data.sources.celeba import CelebASource
+from tfac.data.sources.celebamask_hq import CelebAMaskHQSource
 from tfac.data.sources.folder import FolderSource
 from tfac.data.sources.lfwa import LFWASource
 from tfac.data.sources.source import Source
@@ -17,6 +18,7 @@ from tfac.errors import ConfigError
 SOURCES: Mapping[str, Callable[..., Source]] = {
     "celeba": CelebASource,
     "celeb_a": TFDSCelebASource,
+    "celebamask_hq": CelebAMaskHQSource,
     "lfwa": LFWASource,
     "folder": FolderSource,
 }

@@ -41,9 +41,9 @@ PICTURE_NAMES = (
     "img_align_celeba_png.zip",
     "img_align_celeba_png",
 )
-LABELS_NAME = "list_attr_celeba.txt"
-PARTITION_NAME = "list_eval_partition.txt"
-LANDMARKS_NAME = "list_landmarks_align_celeba.txt"
+LABELS_NAMES = ("list_attr_celeba.txt", "list_attr_celeba.csv")
+PARTITION_NAMES = ("list_eval_partition.txt", "list_eval_partition.csv")
+LANDMARKS_NAMES = ("list_landmarks_align_celeba.txt", "list_landmarks_align_celeba.csv")
 LANDMARK_COLUMNS = tuple(
     f"{point}_{axis}"
     for point in ("lefteye", "righteye", "nose", "leftmouth", "rightmouth")
@@ -85,12 +85,10 @@ class CelebASource(Source):
         self.landmark_aspect = None if resized_whole else PICTURE_SIZE[1] / PICTURE_SIZE[0]
         if resized_whole:
             self.settings = {"resized_whole": True}
-        if not source_dir.is_dir():
-            raise DataError(f"expected a folder with CelebA's files. Received: {source_dir}")
-        self.pictures = PictureFiles(_innermost(_find(source_dir, *PICTURE_NAMES)))
-        self._labels = _find(source_dir, *_either(LABELS_NAME))
-        self._partition = _find(source_dir, *_either(PARTITION_NAME))
-        self._landmarks = _find(source_dir, *_either(LANDMARKS_NAME), required=False)
+        self.pictures = PictureFiles(_innermost(find_file(source_dir, *PICTURE_NAMES)))
+        self._labels = find_file(source_dir, *LABELS_NAMES)
+        self._partition = find_file(source_dir, *PARTITION_NAMES)
+        self._landmarks = find_file(source_dir, *LANDMARKS_NAMES, required=False)
         self.own_landmarks = CELEBA_5 if self._landmarks else None
         files = (self._labels, self._partition, self._landmarks)
         self.annotation_files = [path for path in files if path]
@@ -175,12 +173,19 @@ class CelebASource(Source):
         )
 
 
-def _either(name: str) -> tuple[str, str]:
-    return name, str(Path(name).with_suffix(".csv"))
+def find_file(source_dir: Path, *names: str, required: bool = True) -> Path | None:
+    """Returns the first of `names` that is there, in the uppermost folder that has it.
 
+    Args:
+        source_dir: the folder to look into, and into those below it, _DEPTH deep.
+        *names: files or folders, the preferred first.
+        required: False gives None where there is none.
 
-def _find(source_dir: Path, *names: str, required: bool = True) -> Path | None:
-    """Returns the first of `names` that is there, in the uppermost folder that has it."""
+    Raises:
+        DataError: there is none, or no folder `source_dir`.
+    """
+    if not source_dir.is_dir():
+        raise DataError(f"expected a folder with {names[0]}. Received: {source_dir}")
     folders = [source_dir]
     for folder in folders:
         if len(folder.relative_to(source_dir).parts) < _DEPTH:

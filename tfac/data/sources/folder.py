@@ -333,7 +333,7 @@ class FolderSource(Source):
                 raise ValueError(f"expected a row for it in {self._split_table.path}, found none")
             return split_of_name[name]
         if self._split_column:
-            return _checked_split(row[self._split_column])
+            return checked_split(row[self._split_column])
         if self._split_of_table:
             return self._split_of_table[table.path]
         number = int.from_bytes(hashlib.sha256(group.encode()).digest()[:8]) / 2**64
@@ -353,7 +353,7 @@ class FolderSource(Source):
         key_column, split_column = self._split_table.columns
         for line, row in self._split_table.rows(problems):
             try:
-                split = _checked_split(row[split_column])
+                split = checked_split(row[split_column])
             except ValueError as error:
                 problems.report("malformed row", f"{self._split_table.path} line {line}: {error}")
                 continue
@@ -393,7 +393,8 @@ def _read_groups(path: Path, attributes: Sequence[str]) -> AttributeGroups:
         raise DataError(f"{path}: expected a JSON file of attribute groups. {error}") from error
 
 
-def _checked_split(text: str) -> str:
+def checked_split(text: str) -> str:
+    """Returns the split that a key of SPLIT_OF_WORD means; ValueError where it is none."""
     split = SPLIT_OF_WORD.get(standard_value(text))
     if split is None:
         raise ValueError(f"expected the split {', '.join(SPLITS)}. Received: {shown(text)!r}")

@@ -27,8 +27,8 @@ class PictureKeys:
         """Returns the names of the pictures that `key` means; none where there is no such picture.
 
         A key is a picture's path, as it is in `pictures`, absolute, with backslashes or with a
-        leading "./"; its path without extension, where but one picture has it; or a folder, which
-        means every picture below it.
+        leading "./"; its path without extension or, of a number, with more or fewer zeros before
+        it, where but one picture has it; or a folder, which means every picture below it.
         """
         names = self._pictures.names
         if key in names:
@@ -36,7 +36,7 @@ class PictureKeys:
         path = self._standard_path(key)
         if path in names:
             return [path]
-        found = self._by_stem.get(path, ())
+        found = self._meant(path)
         return found if len(found) == 1 else self._by_folder.get(path, ())
 
     def missing(self, key: str) -> str:
@@ -48,9 +48,9 @@ class PictureKeys:
                 f"{text} as a picture: the file is there, and {Path(path).suffix or 'no extension'}"
                 " is not read; JPEG, PNG, WebP and AVIF are"
             )
-        stems = self._by_stem.get(path, ())
-        if len(stems) > 1:
-            return f"{text}: it means {' or '.join(stems[:3])}; write the extension too"
+        meant = self._meant(path)
+        if len(meant) > 1:
+            return f"{text}: it means {' or '.join(meant[:3])}; write it so, with the extension"
         names = sorted(
             self._alike.get(_alike(path), ()),
             key=lambda name: not path.lower().endswith(name.lower()),
@@ -82,12 +82,18 @@ class PictureKeys:
             return f"So are {len(names) - 1} more of the kind: write the path that it has"
         return "Write it so in the table"
 
+    def _meant(self, path: str) -> list[str]:
+        """Returns the pictures of a path without extension or with other zeros before a number."""
+        found = self._by_form.get(_unpadded(path), [])
+        return [name for name in found if posixpath.splitext(name)[0] == path] or found
+
     @cached_property
-    def _by_stem(self) -> dict[str, list[str]]:
-        """Path without extension to the pictures that have it."""
+    def _by_form(self) -> dict[str, list[str]]:
+        """Path with and without extension, without zeros before a number, to its pictures."""
         found: dict[str, list[str]] = {}
         for name in self._pictures.names:
-            found.setdefault(posixpath.splitext(name)[0], []).append(name)
+            for form in (_unpadded(name), _unpadded(posixpath.splitext(name)[0])):
+                found.setdefault(form, []).append(name)
         return found
 
     @cached_property
@@ -110,16 +116,8 @@ class PictureKeys:
         return found
 
 
-def _alike(self) -> dict[str, list[str]]:
-    """What names and folders have in common with a key that is almost theirs, to them."""
-    found: dict[str, list[str]] = {}
-    for name in (*sorted(self._pictures.names), *self._by_folder):
-        found.setdefault(_alike(name), []).append(name)
-    return found
-
-
-def _standard_path(key: str) -> str:
-    return posixpath.normpath(key.replace("\\", "/")) if key else ""
+def _unpadded(path: str) -> str:
+    return re.sub(r"(^|/)0+(?=\d+(\.\w+)?$)", r"\1", path)
 
 
 def _alike(name: str) -> str:

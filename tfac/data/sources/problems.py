@@ -49,7 +49,7 @@ class Problems:
         if len(self.messages) <= MOST_NAMED:
             tqdm.write(f"skipped: {message}", file=sys.stderr)
         elif len(self.messages) == MOST_NAMED + 1:
-            tqdm.write("skipped: more, which are counted and listed in a file", file=sys.stderr)
+            tqdm.write("skipped: more, which are counted", file=sys.stderr)
 
     def write(self, path: Path) -> None:
         """Writes all messages to a file, where there are any; OSError where it cannot."""
