@@ -12,6 +12,7 @@ from tfac.attributes import (
     AttributeGroups,
     assign_groups,
     attribute_indices,
+    celeba_name,
     default_groups,
 )
 from tfac.errors import ConfigError
@@ -94,3 +95,21 @@ def test_groups_of_another_form_are_refused(change, message):
     groups = {"part_groups": {"mouth": ["Smiling"]}, "subjective_attributes": []}
     with pytest.raises(ConfigError, match=message):
         AttributeGroups.from_dict({**groups, **change}, ("Smiling",))
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        *((name, name) for name in ATTRIBUTES),
+        ("eyeglasses", "Eyeglasses"),
+        ("Wearing Hat", "Wearing_Hat"),
+        ("5_o_Clock_Shadow ", "5_o_Clock_Shadow"),
+        ("5 o' Clock Shadow", "5_o_Clock_Shadow"),
+        ("no-beard", "No_Beard"),
+        ("Beard", None),
+        ("Hat", None),
+        ("", None),
+    ],
+)
+def test_near_misses_of_names_mean_celeba_s(text, name):
+    assert celeba_name(text) == name

@@ -218,6 +218,8 @@ def test_a_row_of_a_folder_is_for_all_its_pictures_which_stay_in_one_split(read)
         )
         labels = {key: row for part in rows(splits).values() for key, (row,) in part}
         assert labels == dict(zip(KEYS, (0, 0, 1, 1, 0), strict=True))
+    skipped = read(text.replace("ann,0", "ann,2"), "skip", **NO_COLUMNS)[2]
+    assert skipped == {"malformed row": 1}
     with pytest.raises(DataError, match="expected each picture once. Received: ann/2.jpg again"):
         read(f"{text}ann/2.jpg,1\n", **NO_COLUMNS)
 

@@ -70,6 +70,7 @@ def test_absolute_paths_below_the_folder_are_found(tmp_path):
         ("other/p/0.jpg", "p/0.jpg is there. Leave other/ out of the table"),
         ("7.jpg", "00007.png is there. Write it so in the table"),
         ("q/R", "q/r is there. Write it in the same case"),
+        ("Q R/2.JPG", "q/r/2.JPG is there. Where that is the picture, write it so in the table"),
         ("p/4.bmp", "the file is there, and .bmp is not read; JPEG, PNG, WebP and AVIF are"),
     ],
 )
@@ -88,5 +89,6 @@ def test_the_folder_to_take_is_named(tmp_path):
     assert f"Take --source_dir={tmp_path}" in keys.missing("p/x/0.jpg")
 
 
-def test_what_is_nowhere_has_no_hint(keys):
-    assert keys.missing("z.jpg") == f"z.jpg is missing from {keys._pictures.path}"
+@pytest.mark.parametrize("key", ["z.jpg", "other/1.jpg"])  # two pictures are called 1
+def test_what_is_nowhere_has_no_hint(keys, key):
+    assert keys.missing(key) == f"{key} is missing from {keys._pictures.path}"

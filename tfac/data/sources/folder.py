@@ -132,10 +132,7 @@ class FolderSource(Source):
         self.label_values, reading = self._read_as(columns, label_values, label_cut)
         entries += [(column, (column, reading)) for column in columns]
         self._readings = self._name_attributes(entries)
-        names = list(self._readings)
-        if set(names) <= set(ATTRIBUTES):
-            names.sort(key=ATTRIBUTES.index)
-        self.attributes = tuple(names)
+        self.attributes = tuple(self._readings)
         if groups_file:
             self.groups = _read_groups(Path(groups_file), self.attributes)
         by_shares = not split_column and not split_file
@@ -169,6 +166,16 @@ class FolderSource(Source):
             names = keys.find(key)
             if not names:
                 problems.report("row without a picture", f"{where}: {keys.missing(key)}")
+                continue
+            try:
+                labels = [
+                    reading.label(row[column], attribute)
+                    for attribute, (column, reading) in self._readings.items()
+                ]
+            except ValueError as error:
+                problems.report("malformed row", f"{where}: {error} (row of {key})")
+                lines.update(dict.fromkeys(names, where))
+                continue
             group = row[self._group_column].strip() if self._group_column else ""
             if not group and len(names) > 1:
                 group = key  # a folder
@@ -182,10 +189,6 @@ class FolderSource(Source):
                     continue
                 lines[name] = where
                 try:
-                    labels = [
-                        reading.label(row[column], attribute)
-                        for attribute, (column, reading) in self._in_order()
-                    ]
                     split = self._split(table, name, row, group or name, split_of_name)
                 except ValueError as error:
                     problems.report("malformed row", f"{where}: {error} (row of {name})")
@@ -237,9 +240,6 @@ class FolderSource(Source):
         for table in self._tables:
             yield from ((table, line, row) for line, row in table.rows(problems))
 
-    def _in_order(self) -> list[tuple[str, tuple[str, Reading]]]:
-        return [(name, self._readings[name]) for name in self.attributes]
-
     def _read_as(
         self, columns: Sequence[str], label_values: str | None, label_cut: float | None
     ) -> tuple[str, Reading | None]:
@@ -265,7 +265,7 @@ class FolderSource(Source):
     def _name_attributes(
         self, entries: Sequence[tuple[str, tuple[str, Reading]]]
     ) -> dict[str, tuple[str, Reading]]:
-        """Returns attribute to column and reading, CelebA's attributes under CelebA's names."""
+        """Returns attribute to column and reading, CelebA's under its names and in its order."""
         written: dict[str, str] = {}
         readings = {}
         for text, reading in entries:
@@ -284,6 +284,8 @@ class FolderSource(Source):
         taken = [f"{text!r} is {name}" for name, text in written.items() if name != text]
         if taken:
             self.notes.append(f"taken as CelebA's attributes: {', '.join(taken)}")
+        if set(readings) <= set(ATTRIBUTES):
+            return {name: readings[name] for name in ATTRIBUTES if name in readings}
         return readings
 
     def _splits_by_name(self) -> dict[Path, str]:

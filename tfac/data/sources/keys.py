@@ -51,13 +51,16 @@ class PictureKeys:
         meant = self._meant(path)
         if len(meant) > 1:
             return f"{text}: it means {' or '.join(meant[:3])}; write it so, with the extension"
-        names = sorted(
-            self._alike.get(_alike(path), ()),
-            key=lambda name: not path.lower().endswith(name.lower()),
-        )
-        if not names:
-            return text
-        return f"{text}; {names[0]} is there. {self._way_to(path, names)}"
+        same_name = self._alike.get(_alike(path)[-1], [])
+        names = [name for name in same_name if _is_below(_alike(name), _alike(path))]
+        if names:
+            return f"{text}; {names[0]} is there. {self._way_to(path, names[0])}"
+        if len(same_name) == 1:
+            return (
+                f"{text}; {same_name[0]} is there. Where that is the picture, write it so in the "
+                "table"
+            )
+        return text
 
     def _standard_path(self, key: str) -> str:
         if not key:
@@ -65,8 +68,8 @@ class PictureKeys:
         path = posixpath.normpath(key.replace("\\", "/"))
         return path.removeprefix(f"{self._pictures.path.absolute().as_posix()}/")
 
-    def _way_to(self, path: str, names: list[str]) -> str:
-        name, folder = names[0], self._pictures.path
+    def _way_to(self, path: str, name: str) -> str:
+        folder = self._pictures.path
         if path.endswith(f"/{name}"):
             above, whole = path.removesuffix(f"/{name}"), folder.absolute().as_posix()
             if whole.endswith(f"/{above}"):
@@ -78,8 +81,6 @@ class PictureKeys:
             return "Write it in the same case"
         if posixpath.splitext(path)[0] == posixpath.splitext(name)[0]:
             return f"Write {Path(name).suffix}, or leave the extension out"
-        if len(names) > 1:
-            return f"So are {len(names) - 1} more of the kind: write the path that it has"
         return "Write it so in the table"
 
     def _meant(self, path: str) -> list[str]:
@@ -109,10 +110,10 @@ class PictureKeys:
 
     @cached_property
     def _alike(self) -> dict[str, list[str]]:
-        """What names and folders have in common with a key that is almost theirs, to them."""
+        """The last part of `_alike` to the pictures and folders that have it."""
         found: dict[str, list[str]] = {}
         for name in (*sorted(self._pictures.names), *self._by_folder):
-            found.setdefault(_alike(name), []).append(name)
+            found.setdefault(_alike(name)[-1], []).append(name)
         return found
 
 
@@ -120,8 +121,14 @@ def _unpadded(path: str) -> str:
     return re.sub(r"(^|/)0+(?=\d+(\.\w+)?$)", r"\1", path)
 
 
-def _alike(name: str) -> str:
-    """Returns letters and digits of the last part without extension; 0007 as 7."""
-    stem = posixpath.splitext(posixpath.basename(name))[0]
-    text = re.sub(r"[\W_]+", "", unicodedata.normalize("NFKD", stem).casefold())
-    return text.lstrip("0") or text[-1:]
+def _alike(path: str) -> list[str]:
+    """Returns letters and digits of each part, of the last without extension; 0007 as 7."""
+    text = unicodedata.normalize("NFKD", posixpath.splitext(path)[0]).casefold()
+    parts = [re.sub(r"[\W_]+", "", part) for part in text.split("/")]
+    return [part.lstrip("0") or part[-1:] for part in parts]
+
+
+def _is_below(first: list[str], second: list[str]) -> bool:
+    """Returns whether one is the end of the other."""
+    length = min(len(first), len(second))
+    return first[-length:] == second[-length:]

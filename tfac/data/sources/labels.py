@@ -54,7 +54,8 @@ class Values:
             if value in values:
                 return label
         expected = ", ".join((*self.no, *self.yes, *self.unknown))
-        hint = f" ({self.option.format(shown(value))} takes it as unknown)" if self.option else ""
+        option = self.option.replace("{}", shown(value))
+        hint = f" ({option} takes it as unknown)" if option else ""
         raise ValueError(
             f"expected {expected} or blank for {attribute}. Received: {shown(text)!r}{hint}"
         )
