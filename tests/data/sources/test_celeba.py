@@ -56,7 +56,7 @@ def test_landmarks_are_fractions_of_the_official_size(tmp_path):
 @pytest.mark.parametrize("missing", [LABELS, SPLIT_FILE, "img_align_celeba.zip"])
 def test_missing_file_is_named(tmp_path, missing):
     (write_celeba(tmp_path) / missing).unlink()
-    with pytest.raises(DataError, match=f"expected {missing}.* found none"):
+    with pytest.raises(DataError, match=f"expected {missing}.* found none. There: .*list_"):
         CelebASource(tmp_path)
 
 
@@ -265,6 +265,20 @@ def test_tables_of_kaggle_are_read_alike(tmp_path):
     change(tmp_path / "list_attr_celeba.csv", 1, "Bald", "Balding")
     with pytest.raises(DataError, match="celeba.csv line 1: .* 'Balding' in the place of 'Bald'"):
         read(tmp_path)
+
+
+@pytest.mark.parametrize("delimiter", [",", ";"])
+def test_an_index_without_a_name_is_left_out(tmp_path, delimiter):
+    expected = read(write_celeba(tmp_path, landmarks=True))
+    as_csv(tmp_path)
+    for path in tmp_path.glob("*.csv"):
+        first, *lines = path.read_text().replace(",", delimiter).splitlines()
+        lines = [f"{i}{delimiter}{line}" for i, line in enumerate(lines)]
+        path.write_text("\n".join([delimiter + first, *lines]))
+    splits = read(tmp_path)
+    assert {name: split.names for name, split in splits.items()} == {
+        name: split.names for name, split in expected.items()
+    }
 
 
 @pytest.mark.parametrize("place", ["img_align_celeba", "img_align_celeba_png/more"])

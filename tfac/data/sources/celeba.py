@@ -51,6 +51,7 @@ LANDMARK_COLUMNS = tuple(
 )
 
 _DEPTH = 2  # folders below the given one that are searched
+_SHOWN = 10  # names of a folder in an error
 
 Row = tuple[int, bytes]  # line number from 1, parsed values
 Rows = dict[str, Row]
@@ -195,9 +196,10 @@ def find_file(source_dir: Path, *names: str, required: bool = True) -> Path | No
             if (folder / name).exists():
                 return folder / name
     if required:
+        there = ", ".join(sorted(path.name for path in source_dir.iterdir())[:_SHOWN])
         raise DataError(
             f"{source_dir}: expected {' or '.join(names)} there or in a folder below, such as "
-            "Anno/, Eval/ or Img/, found none"
+            f"Anno/, Eval/ or Img/, found none. There: {there or 'nothing'}"
         )
     return None
 
@@ -236,10 +238,10 @@ def _read_rows(
     rows: Rows = {}
     refused: set[str] = set()
     with _open_text(path) as file:
-        announced, first_line = _read_header(file, path, header)
+        announced, first_line, has_index = _read_header(file, path, header)
         count = 0
         for line, text in enumerate(file, first_line):
-            columns = _split(text)
+            columns = _split(text)[has_index:]
             if not columns:
                 continue
             count += 1
@@ -283,20 +285,21 @@ def _open_text(path: Path):
         raise DataError(f"{path}: the file cannot be read: {error.strerror}") from error
 
 
-def _read_header(file, path: Path, header: tuple[str, ...]) -> tuple[int | None, int]:
-    """Returns the number of rows where the file says it, and the line of the first row.
+def _read_header(file, path: Path, header: tuple[str, ...]) -> tuple[int | None, int, bool]:
+    """Returns the number of rows where the file says it, the line of the first row, and an index.
 
     Reads up to that row. Kaggle's tables have a line of names, and the official ones of `header`
-    their number and a line of names.
+    their number and a line of names. An index is pandas's, a first column without a name.
     """
     start = file.tell()
     first = file.readline()
+    has_index = first.startswith((",", ";"))
     names, announced = _split(first)[1:], None
     if not header:
         if names and not names[-1].isdecimal():
-            return None, 2
+            return None, 2, has_index
         file.seek(start)
-        return None, 1
+        return None, 1, False
     line = 1
     if len(names) < 2:
         if not first.strip().isdecimal():
@@ -311,7 +314,7 @@ def _read_header(file, path: Path, header: tuple[str, ...]) -> tuple[int | None,
             f"{path} line {line}: expected the {len(header)} column names of CelebA in their "
             f"order. Received: {len(names)} names{detail}"
         )
-    return announced, line + 1
+    return announced, line + 1, has_index
 
 
 def _parse_labels(values: list[str]) -> bytes:

@@ -173,34 +173,40 @@ class Table:
             raise DataError(f"{self.path}: the file cannot be read: {error.strerror}") from error
 
     def _parquet_names(self) -> list[str]:
-        import pyarrow
+        from pyarrow import types
 
-        fields = list(self._parquet_file().schema_arrow)
-        pictures = [
-            field.name
-            for field in fields
-            if pyarrow.types.is_binary(field.type)
-            or pyarrow.types.is_large_binary(field.type)
-            or (pyarrow.types.is_struct(field.type) and field.type.get_field_index("bytes") >= 0)
+        schema = self._parquet_file().schema_arrow
+        binary = [
+            f.name for f in schema if types.is_binary(f.type) or types.is_large_binary(f.type)
         ]
-        names = [field.name for field in fields if field.name not in pictures]
-        self._has_path = False
+        structs = {f.name: f.type for f in schema if types.is_struct(f.type)}
+        pictures = [name for name, kind in structs.items() if kind.get_field_index("bytes") >= 0]
+        pictures = (pictures + binary)[:1]
+        self._picture_column = pictures[0] if pictures else None
         if pictures:
-            self.has_pictures = True
-            kind = self._parquet_file().schema_arrow.field(pictures[0]).type
-            self._has_path = pyarrow.types.is_struct(kind) and kind.get_field_index("path") >= 0
-            self.notes += [f"{self.path}: ignored: {name}, bytes" for name in pictures[1:]]
-        return [*pictures[:1], *names]
+            kind = structs.get(pictures[0])
+            self._has_path = kind is not None and kind.get_field_index("path") >= 0
+            first = next(self._parquet_batches(pictures, 1), (0, {}))[1].get(pictures[0])
+            # Or all that it holds is the path of a file.
+            self.has_pictures = not (isinstance(first, dict) and first.get("path")) or bool(
+                first.get("bytes")
+            )
+        others = [f.name for f in schema if types.is_nested(f.type) or f.name in binary]
+        others = [name for name in others if name not in pictures]
+        self.notes += [f"{self.path}: ignored, as it is no text or number: {n}" for n in others]
+        return pictures + [name for name in schema.names if name not in (*pictures, *others)]
 
     def _parquet_rows(self) -> Iterator[tuple[int, dict[str, str]]]:
-        column = self.columns[0] if self.has_pictures else None
+        column = self._picture_column
         columns = [name for name in self.columns if name != column]
-        if self._has_path:
+        if column and self._has_path:
             columns.append(f"{column}.path")
         for line, row in self._parquet_batches(columns, _BATCH_ROWS):
             texts = {name: _text(value) for name, value in row.items() if name != column}
-            if column:
+            if self.has_pictures:
                 texts[column] = self._picture_name(line, row.get(column))
+            elif column:
+                texts[column] = (row[column] or {}).get("path") or ""
             yield line, texts
 
     def _parquet_batches(self, columns: list[str], size: int) -> Iterator[tuple[int, dict]]:
@@ -260,9 +266,6 @@ def column_values(
 
 
 def _text(value: Any) -> str:
-    """Returns a value as text; of bytes, lists and the like, what they are."""
-    if isinstance(value, bytes | list | dict):
-        return f"<{type(value).__name__}>"
     return "" if value is None else str(value)
 
 
