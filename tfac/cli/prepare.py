@@ -230,11 +230,11 @@ def main() -> None:
         )
     if FLAGS.dataset == "folder" and not FLAGS.labels and not FLAGS.classes:
         raise ConfigError(f"--dataset=folder needs --labels: {_EXPECTS['folder']}")
+    workers = _workers()
+    import_tensorflow_quietly()
     if FLAGS.propose_classes:
         _propose_classes()
         return
-    workers = _workers()
-    import_tensorflow_quietly()
     if FLAGS.dataset == "synthetic_faces":
         _prepare_synthetic_faces(workers)
     else:

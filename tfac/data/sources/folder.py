@@ -279,7 +279,7 @@ class FolderSource(Source):
         if not readings:
             raise DataError(
                 f"{self._file}: expected a column for each attribute. Received: none beside "
-                f"{', '.join(self._tables[0].columns)}"
+                f"{', '.join(self._tables[0].columns)}. {'; '.join(self.notes)}"
             )
         taken = [f"{text!r} is {name}" for name, text in written.items() if name != text]
         if taken:

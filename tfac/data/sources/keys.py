@@ -17,11 +17,10 @@ class PictureKeys:
 
     Args:
         pictures: the pictures.
-        option: the flag that names their folder, for hints.
     """
 
-    def __init__(self, pictures: PictureFiles, option: str = "--source_dir"):
-        self._pictures, self._option = pictures, option
+    def __init__(self, pictures: PictureFiles):
+        self._pictures = pictures
 
     def find(self, key: str) -> Collection[str]:
         """Returns the names of the pictures that `key` means; none where there is no such picture.
@@ -73,10 +72,10 @@ class PictureKeys:
         if path.endswith(f"/{name}"):
             above, whole = path.removesuffix(f"/{name}"), folder.absolute().as_posix()
             if whole.endswith(f"/{above}"):
-                return f"Take {self._option}={whole.removesuffix(f'/{above}') or '/'}"
+                return f"Take --source_dir={whole.removesuffix(f'/{above}') or '/'}"
             return f"Leave {above}/ out of the table"
         if name.endswith(f"/{path}") and folder.is_dir():
-            return f"Take {self._option}={folder / name.removesuffix(f'/{path}')}"
+            return f"Take --source_dir={folder / name.removesuffix(f'/{path}')}"
         if path.lower() == name.lower():
             return "Write it in the same case"
         if posixpath.splitext(path)[0] == posixpath.splitext(name)[0]:

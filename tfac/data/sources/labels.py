@@ -278,8 +278,8 @@ def _number(value: str) -> float | None:
 
 
 def _in_order(value: str) -> tuple[float, str]:
-    number = _number(value)
-    return (math.inf if number is None else number, value)
+    number = re.match(r"-?\d+(\.\d+)?", value)
+    return (float(number[0]) if number else math.inf, value)
 
 
 def _are_shares(counts: Mapping[str, int]) -> bool:
