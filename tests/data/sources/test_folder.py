@@ -252,7 +252,7 @@ WORDS = {"ann/1.jpg": "3-9,Male", "ann/2.jpg": "20-29,Female", "bob/1.jpg": "3-9
 
 def test_classes_become_attributes(read, tmp_path):
     text = "file,age,gender\n" + "".join(f"{key},{words}\n" for key, words in WORDS.items())
-    with pytest.raises(ConfigError, match="age '20-29', '3-9'; gender 'female'.*--propose_classes"):
+    with pytest.raises(ConfigError, match="age '3-9', '20-29'; gender 'female'.*--propose_classes"):
         read(text, **NO_COLUMNS)
     path = tmp_path / "classes.json"
     path.write_text(
