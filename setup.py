@@ -75,7 +75,7 @@ setup(
         "absl-py>=1.4,<2",
         "protobuf>=6.31,<7",
         "opencv-python-headless>=4.11",
-        "pillow>=11",
+        "pillow>=11.3",  # the first whose wheels read AVIF
         "matplotlib>=3.9",
         "scikit-learn>=1.5",
         "markdown>=3.7",

@@ -12,6 +12,7 @@ from tfac.attributes import (
     AttributeGroups,
     assign_groups,
     attribute_indices,
+    celeba_name,
     default_groups,
     guess_mirroring,
 )
@@ -121,3 +122,21 @@ def test_what_a_mirror_does_can_be_said():
     assert (said.mirrored_pairs, said.not_mirrored) == ((), ("Parted",))
     for each in (said, AttributeGroups.from_dict(groups, names)):
         assert AttributeGroups.from_dict(json.loads(json.dumps(each.to_dict())), names) == each
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        *((name, name) for name in ATTRIBUTES),
+        ("eyeglasses", "Eyeglasses"),
+        ("Wearing Hat", "Wearing_Hat"),
+        ("5_o_Clock_Shadow ", "5_o_Clock_Shadow"),
+        ("5 o' Clock Shadow", "5_o_Clock_Shadow"),
+        ("no-beard", "No_Beard"),
+        ("Beard", None),
+        ("Hat", None),
+        ("", None),
+    ],
+)
+def test_near_misses_of_names_mean_celeba_s(text, name):
+    assert celeba_name(text) == name

@@ -426,3 +426,18 @@ def attribute_indices(names: Sequence[str], attributes: Sequence[str] = ATTRIBUT
             f"Received: {', '.join(unknown)}"
         )
     return [list(attributes).index(name) for name in names]
+
+
+def celeba_name(text: str) -> str | None:
+    """Returns the attribute of CelebA that a name means, whatever its case, spaces and signs.
+
+    "eyeglasses", "5 o' Clock Shadow" and "wearing-hat " are such names; of others it is None.
+    """
+    return _CELEBA_NAMES.get(_letters(text))
+
+
+def _letters(text: str) -> str:
+    return re.sub(r"[\W_]+", "", text).lower()
+
+
+_CELEBA_NAMES = {_letters(name): name for name in ATTRIBUTES}

@@ -64,6 +64,10 @@ def test_broken_source_stops_with_one_line(celeba, tmp_path):
         (["--dataset=folder"], "--dataset=folder needs --source_dir: your own pictures"),
         (["--dataset=folder", "--source_dir=a"], "--dataset=folder needs --labels"),
         (
+            ["--dataset=celeba", "--source_dir=a", "--limit=train=x"],
+            "--limit: expected a number, or splits with theirs",
+        ),
+        (
             ["--dataset=celeba", "--source_dir=a", "--beam_option=--region=R"],
             "--beam_option needs --beam_runner",
         ),
@@ -86,6 +90,8 @@ def test_list_says_what_each_data_set_expects():
     assert finished.returncode == 0
     for name in ("celeba", "celeb_a", "lfwa", "folder", "synthetic_faces"):
         assert f"{name}: " in finished.stdout
+    for file in ("img_align_celeba.zip", "list_attr_celeba.txt", "lfw_att_40.mat", "--labels"):
+        assert file in finished.stdout
     assert tfac_prepare("--dataset=celeba").returncode == 1  # without --data_dir
 
 
@@ -129,6 +135,38 @@ def test_own_pictures_are_prepared(own_data):
     assert f"wrote {folder / 'data' / 'own' / '1.0.0'}" in finished.stdout
     assert "--workdir=runs/own" in finished.stdout
     assert read_info(folder / "data").attributes == ("Wears_Mask", "Frown")
+
+
+@pytest.mark.slow
+def test_classes_are_proposed_and_then_prepared(tmp_path):
+    (tmp_path / "faces").mkdir()
+    tables = []
+    for split, count in (("train", 24), ("val", 4)):
+        lines = ["file,age,gender,smiling"]
+        for i in range(count):
+            (tmp_path / "faces" / f"{split}{i}.webp").write_bytes(encoded_picture(i))
+            lines.append(f"{split}{i},{('0-2', '3-9')[i % 2]},{('Male', 'Female')[i % 3 // 2]},yes")
+        tables.append(tmp_path / f"label_{split}.csv")
+        tables[-1].write_text("\n".join(lines))
+    flags = ["--dataset=folder", f"--source_dir={tmp_path / 'faces'}", "--landmarks=none"]
+    flags += [f"--labels={tables[0]},{tables[1]}", f"--data_dir={tmp_path / 'data'}", "--workers=1"]
+    refused = tfac_prepare(*flags)
+    assert refused.returncode == 1 and "--propose_classes=FILE" in refused.stderr
+    proposed = tfac_prepare(*flags, f"--propose_classes={tmp_path / 'classes.json'}")
+    assert proposed.returncode == 0, proposed.stderr
+    assert "gender: gender_Female, Male\n" in proposed.stdout
+    assert not (tmp_path / "data" / "faces").exists()
+    finished = tfac_prepare(*flags, f"--classes={tmp_path / 'classes.json'}", "--limit=train=20")
+    assert finished.returncode == 0, finished.stderr
+    assert "  train: 20 pictures\n  validation: 4 pictures\n" in finished.stdout
+    assert "label_val.csv is validation" in finished.stdout
+    assert read_info(tmp_path / "data").attributes == (
+        "age_0_2",
+        "age_3_9",
+        "gender_Female",
+        "Male",
+        "Smiling",
+    )
 
 
 @pytest.mark.slow

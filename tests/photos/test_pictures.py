@@ -142,3 +142,22 @@ def test_fingerprint_changes_when_a_picture_is_replaced(tmp_path):
     assert before == PictureFiles(tmp_path).fingerprint()
     (tmp_path / "a.jpg").write_bytes(b"22")
     assert before != PictureFiles(tmp_path).fingerprint()
+
+
+@pytest.mark.parametrize("format", ["WEBP", "AVIF"])
+@pytest.mark.parametrize("suffix", ["own", "jpg"])
+def test_webp_and_avif_are_given_as_png_of_the_same_pixels(tmp_path, noise, format, suffix):
+    name = f"a.{format.lower() if suffix == 'own' else suffix}"
+    Image.fromarray(noise).save(tmp_path / name, format)
+    encoded = (tmp_path / name).read_bytes()
+    pictures = PictureFiles(tmp_path)
+    assert list(pictures.names) == [name]
+    given = open_picture(pictures.read(name), formats=["PNG"])
+    np.testing.assert_array_equal(given, open_picture(encoded, formats=[format]))
+    (tmp_path / name).write_bytes(encoded[:-50])
+    with pytest.raises(DataError, match=f"{name}: "):
+        pictures.read(name)
+
+
+def test_files_that_are_no_pictures_are_there_all_the_same(picture_files):
+    assert picture_files.has_file("a.jpg") and not picture_files.has_file("c.jpg")

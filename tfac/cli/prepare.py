@@ -11,22 +11,34 @@ from absl import flags
 
 from tfac.cli import import_tensorflow_quietly, run_program
 from tfac.errors import ConfigError
+from tfac.files import write_json
 
 FLAGS = flags.FLAGS
 
 # Data set to what it expects; `--dataset=list` prints it.
 _EXPECTS = {
-    "celeba": "--source_dir with img_align_celeba.zip (or the extracted folder), "
-    "list_attr_celeba.txt and list_eval_partition.txt, flat or under Img/, Anno/ and Eval/",
+    "celeba": """CelebA: --source_dir with, flat or in folders such as Img/, Anno/ and Eval/,
+  img_align_celeba.zip, or that folder extracted (JPEG, or the PNG edition)
+  list_attr_celeba.txt, or .csv as Kaggle has it
+  list_eval_partition.txt, or .csv
+  list_landmarks_align_celeba.txt, or .csv, for --landmarks=celeba_5""",
     "celeb_a": "TFDS's own: --source_dir with celeb_a/2.1.0 or that folder, as tfds.load leaves it",
-    "lfwa": "--source_dir with the folders lfw-deepfunneled/ or lfw/ or both, extracted, and "
-    "either lfw_att_40.mat and indices_train_test.mat (--lfwa_protocol=mgg_net) or "
-    "lfw_attributes.txt (dmm_cnn)",
-    "folder": "your own pictures: --source_dir with pictures, folders below it included, or a zip "
-    "archive, and --labels, a CSV or Parquet table with a row a picture and a column an attribute",
+    "celebamask_hq": """CelebAMask-HQ: --source_dir with
+  CelebA-HQ-img/, extracted
+  CelebAMask-HQ-attribute-anno.txt
+  CelebA-HQ-to-CelebA-mapping.txt and CelebA's list_eval_partition.txt, for CelebA's splits""",
+    "lfwa": """LFW's pictures: --source_dir with
+  lfw-deepfunneled/ or lfw/ or both, extracted
+  lfw_att_40.mat and indices_train_test.mat (--lfwa_protocol=mgg_net)
+  lfw_attributes.txt (--lfwa_protocol=dmm_cnn)""",
+    "folder": """your own pictures and tables, also FairFace, UTKFace and MAAD-Face:
+  --source_dir, a folder with pictures (JPEG, PNG, WebP or AVIF) in it or below, or a zip archive
+  --labels, a CSV or Parquet table with a row a picture and a column an attribute; Parquet may hold
+    the pictures, as Hugging Face writes it
+  --classes, a JSON file, where columns have words or classes (--propose_classes writes one)""",
     "synthetic_faces": "nothing: it is drawn",
 }
-_READ = ("celeba", "celeb_a", "lfwa", "folder")
+_READ = ("celeba", "celeb_a", "celebamask_hq", "lfwa", "folder")
 _ALL_BUT = "all but synthetic_faces"
 _SYNTHETIC_PREFIX = "synthetic_"
 # What --faces came to.
@@ -71,6 +83,7 @@ def _define(
     *,
     choices: Sequence[str] | None = None,
     limits: Sequence[float] = (),
+    kind: type | None = None,
 ) -> None:
     """Defines a flag that means something to the data sets `of` alone: one, or _ALL_BUT."""
     _datasets_of_flag[name] = _READ if of == _ALL_BUT else (of,)
@@ -78,8 +91,13 @@ def _define(
     if choices:
         flags.DEFINE_enum(name, default, choices, help)
         return
-    define = {int: flags.DEFINE_integer, float: flags.DEFINE_float, list: flags.DEFINE_list}
-    define.get(type(default), flags.DEFINE_string)(name, default, help, *limits)
+    define = {
+        bool: flags.DEFINE_boolean,
+        int: flags.DEFINE_integer,
+        float: flags.DEFINE_float,
+        list: flags.DEFINE_list,
+    }
+    define.get(kind or type(default), flags.DEFINE_string)(name, default, help, *limits)
 
 
 _define(_ALL_BUT, "source_dir", None, "where the pictures and files are; see --dataset=list.")
@@ -111,6 +129,20 @@ _define(
     choices=("stop", "skip"),
 )
 _define(
+    _ALL_BUT,
+    "limit",
+    [],
+    "a small copy: the most pictures of each split, as 1000, or of some, as train=1000,test=100; "
+    "always the same ones.",
+)
+_define(
+    "celeba",
+    "resized_whole",
+    False,
+    "with --landmarks=celeba_5: pictures of another shape than 178x218 show all of it, resized and "
+    "not cropped.",
+)
+_define(
     "lfwa",
     "lfwa_protocol",
     "mgg_net",
@@ -123,16 +155,38 @@ _define("folder", "name", "faces", "what to call the data set, in lower case.")
 _define(
     "folder",
     "labels",
-    None,
+    [],
     "table (.csv, .tsv, .txt or .parquet) with one row per picture, whose path below --source_dir "
-    "is in one column; the other columns are attributes, blank where unknown.",
+    "is in one column, or per folder of pictures; the other columns are attributes, blank where "
+    "unknown. Several of the same columns may be given, with commas between.",
 )
 _define(
     "folder",
     "label_values",
     None,
-    "how the table writes no and yes; by default as its values say.",
-    choices=("0/1", "-1/1", "false/true"),
+    "how the table writes no and yes, as 0/1, -1/1, false/true or no/yes, or no, unknown and yes, "
+    "as -1/0/1; by default as its values say.",
+)
+_define(
+    "folder",
+    "label_cut",
+    None,
+    "labels are shares of annotators, 0 to 1, and this share or more is yes.",
+    limits=(0.0, 1.0),
+    kind=float,
+)
+_define(
+    "folder",
+    "classes",
+    None,
+    "JSON file that makes attributes of columns with words, classes or numbers, or of the parts of "
+    "the pictures' names; see docs/data.md.",
+)
+_define(
+    "folder",
+    "propose_classes",
+    None,
+    "write a file for --classes to begin with, from the table, and end.",
 )
 _define("folder", "key_column", None, "the pictures' column; by default the first.")
 _define("folder", "attributes", [], "columns that are attributes; by default all others.")
@@ -145,7 +199,12 @@ _define(
     'does not tell); by default CelebA\'s, a part "other" for attributes that CelebA does not '
     "have, and pairs of names with left and right.",
 )
-_define("folder", "split_column", None, "column with train, validation or test.")
+_define(
+    "folder",
+    "split_column",
+    None,
+    "column with train, validation (val, valid, dev) or test, or CelebA's 0, 1 or 2.",
+)
 _define("folder", "split_file", None, "table with picture and split, in its place.")
 _define(
     "folder",
@@ -188,10 +247,13 @@ def main() -> None:
         raise ConfigError(
             f"--dataset={FLAGS.dataset} needs --source_dir: {_EXPECTS[FLAGS.dataset]}"
         )
-    if FLAGS.dataset == "folder" and not FLAGS.labels:
+    if FLAGS.dataset == "folder" and not FLAGS.labels and not FLAGS.classes:
         raise ConfigError(f"--dataset=folder needs --labels: {_EXPECTS['folder']}")
     workers = _workers()
     import_tensorflow_quietly()
+    if FLAGS.propose_classes:
+        _propose_classes()
+        return
     if FLAGS.dataset == "synthetic_faces":
         _prepare_synthetic_faces(workers)
     else:
@@ -205,17 +267,19 @@ def _refuse_flags_of_other_datasets() -> None:
 
 
 def _prepare_source(workers) -> None:
-    from tfac.data.preparing.preparation import prepare
+    from tfac.data.preparing.preparation import SKIPPED_NAME, prepare
     from tfac.data.records.info import read_info
     from tfac.data.sources import open_source
 
-    started = time.monotonic()
+    started, limit = time.monotonic(), _limit()
     source = open_source(FLAGS.dataset, FLAGS.source_dir, FLAGS.data_dir, **_options())
     if FLAGS.dataset == "folder":
         print(
-            f"{FLAGS.labels}: {len(source.attributes)} attributes, labels written as "
-            f"{source.label_values}, blank where unknown"
+            f"{', '.join(FLAGS.labels) or FLAGS.classes}: {len(source.attributes)} attributes, "
+            f"labels written as {source.label_values}, blank where unknown"
         )
+    for note in source.notes:
+        print(f"  {note}")
     prepared = prepare(
         source,
         FLAGS.data_dir,
@@ -223,6 +287,7 @@ def _prepare_source(workers) -> None:
         faces=FLAGS.faces,
         workers=workers,
         on_error=FLAGS.on_error,
+        limit=limit,
     )
     _print_result(prepared.path, prepared.splits, prepared.already_there, started)
     metadata = prepared.metadata
@@ -247,7 +312,41 @@ def _prepare_source(workers) -> None:
         print("  (--attribute_groups with mirrored_pairs and not_mirrored says otherwise)")
     for kind, count in prepared.metadata["skipped"].items():
         print(f"  skipped: {count} x {kind}")
+    if (prepared.path / SKIPPED_NAME).exists():
+        print(f"  each of them: {prepared.path / SKIPPED_NAME}")
     _print_next_command(prepared.path.parent.name)
+
+
+def _propose_classes() -> None:
+    from tfac.data.sources.labels import propose_classes
+    from tfac.data.sources.table import column_values
+
+    values = column_values(
+        [Path(path) for path in FLAGS.labels],
+        FLAGS.attributes,
+        key_column=FLAGS.key_column,
+        but=(FLAGS.split_column, FLAGS.group_column),
+    )
+    content = propose_classes(values)
+    write_json(FLAGS.propose_classes, content, indent=2)
+    for column in values:
+        names = [n for n, entry in content["attributes"].items() if entry["column"] == column]
+        print(f"{column}: {', '.join(names) or 'left out, as it has too many words'}")
+    print(f"wrote {FLAGS.propose_classes}; look through it, then --classes={FLAGS.propose_classes}")
+
+
+def _limit() -> dict[str, int] | None:
+    """Returns split to the most pictures of it, as the flag says."""
+    try:
+        if len(FLAGS.limit) == 1 and "=" not in FLAGS.limit[0]:
+            return dict.fromkeys(("train", "validation", "test"), int(FLAGS.limit[0]))
+        pairs = [text.split("=") for text in FLAGS.limit]
+        return {name.strip(): int(count) for name, count in pairs} or None
+    except ValueError as error:
+        raise ConfigError(
+            "--limit: expected a number, or splits with theirs, as train=1000,test=100. Received: "
+            f"{','.join(FLAGS.limit)}"
+        ) from error
 
 
 def _workers():
@@ -273,6 +372,8 @@ def _options() -> dict[str, Any]:
     """Returns what the source of the data set takes beside its folder."""
     if FLAGS.dataset == "lfwa":
         return {"protocol": FLAGS.lfwa_protocol}
+    if FLAGS.dataset == "celeba":
+        return {"resized_whole": FLAGS.resized_whole}
     if FLAGS.dataset != "folder":
         return {}
     own = [name for name, datasets in _datasets_of_flag.items() if datasets == ("folder",)]
@@ -281,6 +382,7 @@ def _options() -> dict[str, Any]:
         shares = [float(share) for share in options.pop("split_shares")] or None
     except ValueError as error:
         raise ConfigError(f"--split_shares: expected numbers. {error}") from error
+    del options["propose_classes"]
     groups = options.pop("attribute_groups")
     return {**options, "split_shares": shares, "groups_file": groups}
 

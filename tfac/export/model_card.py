@@ -28,7 +28,7 @@ from tfac.photos.face_crops import ALIGNED, WHOLE
 MARKDOWN_FILE = "model_card.md"
 HTML_FILE = "model_card.html"
 
-_CELEBA_LIKE = ("celeba", "celeb_a", "lfwa")
+_CELEBA_LIKE = ("celeba", "celeb_a", "celebamask_hq", "lfwa")
 # What a picture has to be like.
 _PICTURES = {
     ALIGNED: "an encoded JPEG or PNG of one face, cropped as CelebA's are (tfac-predict and the "

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 from tfac.errors import DataError
 
@@ -24,7 +24,9 @@ MAX_FILE_BYTES = 256 * 2**20
 
 Image.init()  # Pillow loads most of its formats on demand, but not where they are named
 
-_SUFFIXES = (".jpg", ".jpeg", ".png")
+# Formats that `PictureFiles` gives as PNG, which holds the same pixels.
+_CONVERTED_FORMATS = ("WEBP", "AVIF")
+_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".avif")
 _DECODING_ERRORS = (
     OSError,
     SyntaxError,
@@ -114,20 +116,32 @@ class PictureFiles:
 
     @property
     def names(self) -> Collection[str]:
-        """The names of the pictures (.jpg, .jpeg, .png)."""
+        """The names of the pictures (.jpg, .jpeg, .png, .webp, .avif)."""
         return self._entries.keys()
+
+    def has_file(self, name: str) -> bool:
+        """Returns whether there is a file of that name, be it a picture or none."""
+        return name in self._archived_files if self._archive else (self.path / name).is_file()
 
     def describe(self, name: str) -> str:
         """Returns how an error should name the picture `name`."""
         return f"{self.path}: {name}" if self._archive else str(self.path / name)
 
     def read(self, name: str) -> bytes:
-        """Returns the encoded picture `name`, byte for byte.
+        """Returns the encoded picture `name`, byte for byte, upright, as a record holds it.
+
+        WebP, AVIF, and pictures that their EXIF orientation turns, come as PNG, pixel for pixel.
 
         Raises:
             DataError: it is missing, a link that leads out of the folder, larger than
-                MAX_FILE_BYTES, or broken inside the archive.
+                MAX_FILE_BYTES, or broken inside the archive; WebP or AVIF that cannot be decoded.
         """
+        encoded = self._read_file(name)
+        if encoded[8:12] == b"WEBP" or encoded[4:12] in (b"ftypavif", b"ftypavis"):
+            return _to_png(encoded, self.describe(name), _CONVERTED_FORMATS)
+        return _to_png(encoded, self.describe(name)) if _is_turned(encoded) else encoded
+
+    def _read_file(self, name: str) -> bytes:
         try:
             size = self._entries[name]
             if isinstance(size, zipfile.ZipInfo):
@@ -171,6 +185,11 @@ class PictureFiles:
         return None if self.path.is_dir() else zipfile.ZipFile(self.path)
 
     @cached_property
+    def _archived_files(self) -> set[str]:
+        names = self._archive.namelist()
+        return set(names if self.nested else (name.rsplit("/", 1)[-1] for name in names))
+
+    @cached_property
     def _entries(self) -> dict[str, int | zipfile.ZipInfo]:
         """File name to its size or its place in the archive."""
         if self._archive is None:
@@ -196,6 +215,23 @@ class PictureFiles:
                     yield prefix + entry.name, entry.stat().st_size
                 elif self.nested and entry.is_dir(follow_symlinks=False):
                     yield from self._files_below(Path(entry.path), f"{prefix}{entry.name}/")
+
+
+def _is_turned(encoded: bytes) -> bool:
+    if not any(mark in encoded[: 2**16] for mark in (b"Exif\0\0", b"eXIf")):
+        return False
+    try:
+        with Image.open(io.BytesIO(encoded), formats=RECORD_FORMATS) as picture:
+            return picture.getexif().get(ExifTags.Base.Orientation, 1) != 1
+    except _DECODING_ERRORS:
+        return False  # whoever decodes it says what is wrong
+
+
+def _to_png(encoded: bytes, what: str, formats: Collection[str] = RECORD_FORMATS) -> bytes:
+    picture = open_picture(encoded, what, formats=formats)
+    file = io.BytesIO()
+    Image.fromarray(picture).save(file, "PNG")
+    return file.getvalue()
 
 
 def _is_picture(name: str) -> bool:

@@ -163,6 +163,45 @@ def test_celeba_5_needs_the_landmarks_file(tmp_path):
         prepare(write_celeba(tmp_path), tmp_path / "data", landmarks="celeba_5")
 
 
+def test_landmarks_of_another_shape_than_the_picture_are_refused(tmp_path):
+    source = write_celeba(tmp_path / "source", archive=False, landmarks=True)
+    for name, size in ((NAMES[0], (178, 178)), (NAMES[1], (218, 178)), (NAMES[2], (64, 52))):
+        (source / "img_align_celeba" / name).write_bytes(encoded_picture(0, *size))
+    with pytest.raises(DataError, match=f"{NAMES[0]}: expected 178x218.*178x178.*--resized_whole"):
+        prepare(source, tmp_path / "data", landmarks="celeba_5")
+    prepared = prepare(source, tmp_path / "data", landmarks="celeba_5", on_error="skip")
+    assert prepared.metadata["skipped"] == {"picture of another shape than its landmarks": 1}
+    valid = {key: record["landmarks_valid"] for key, record in records(prepared, CELEBA_5).items()}
+    assert valid == {name: name != NAMES[0] for name in NAMES}
+    assert NAMES[0] in (prepared.path / preparation.SKIPPED_NAME).read_text()
+    whole = preparation.prepare(
+        CelebASource(source, resized_whole=True),
+        tmp_path / "whole",
+        landmarks="celeba_5",
+        workers=Processes(1),
+    )
+    assert all(record["landmarks_valid"] for record in records(whole, CELEBA_5).values())
+    assert prepare(source, tmp_path / "none", landmarks="none").splits["train"] == 4
+
+
+def test_a_limit_takes_the_same_pictures_always(tmp_path):
+    names = tuple(f"{i + 1:06d}.jpg" for i in range(40))
+    source = write_celeba(tmp_path / "source", names=names, partition=(0, 0, 1, 2) * 10)
+    keys = []
+    for limit in (3, 6):
+        options = {"landmarks": "none", "limit": {"train": limit, "test": 100}}
+        prepared = prepare(source, tmp_path / f"data{limit}", **options)
+        assert prepared.splits == {"train": limit, "validation": 10, "test": 10}
+        parts = {name: i % 4 for i, name in enumerate(names)}
+        keys.append({key for key in records(prepared) if parts[key] < 2})
+    assert keys[0] < keys[1] and len(keys[1]) == 6
+    with pytest.raises(ConfigError, match="was prepared with .*limit"):
+        prepare(source, tmp_path / "data3", landmarks="none")
+    for limit in ({"val": 3}, {"train": 0}):
+        with pytest.raises(ConfigError, match="limit: expected 1 or more pictures of train, val"):
+            prepare(source, tmp_path / "data", limit=limit)
+
+
 @pytest.fixture
 def source_with_broken_picture(tmp_path):
     source = write_celeba(tmp_path / "source", archive=False)

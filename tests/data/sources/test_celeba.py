@@ -10,7 +10,7 @@ from tests.data.celeba_files import (
     write_celeba,
 )
 from tfac.attributes import ATTRIBUTES
-from tfac.data.sources.celeba import CelebASource
+from tfac.data.sources.celeba import LANDMARK_COLUMNS, CelebASource
 from tfac.data.sources.problems import Problems
 from tfac.errors import DataError
 
@@ -56,7 +56,7 @@ def test_landmarks_are_fractions_of_the_official_size(tmp_path):
 @pytest.mark.parametrize("missing", [LABELS, SPLIT_FILE, "img_align_celeba.zip"])
 def test_missing_file_is_named(tmp_path, missing):
     (write_celeba(tmp_path) / missing).unlink()
-    with pytest.raises(DataError, match=f"expected {missing}.* found none"):
+    with pytest.raises(DataError, match=f"expected {missing}.* found none. There: .*list_"):
         CelebASource(tmp_path)
 
 
@@ -234,3 +234,86 @@ def test_nothing_left_is_an_error(tmp_path):
     (tmp_path / SPLIT_FILE).write_text("")
     with pytest.raises(DataError, match="expected pictures with labels, found none"):
         CelebASource(tmp_path).read_splits(Problems("skip"))
+
+
+def as_csv(folder):
+    """Rewrites the annotation files as Kaggle has them."""
+    for name, columns in (
+        (LABELS, ATTRIBUTES),
+        (SPLIT_FILE, ("partition",)),
+        (LANDMARKS, LANDMARK_COLUMNS),
+    ):
+        lines = (folder / name).read_text().splitlines()[0 if name == SPLIT_FILE else 2 :]
+        table = [",".join(("image_id", *columns)), *(",".join(line.split()) for line in lines)]
+        (folder / name).with_suffix(".csv").write_text("\r\n".join(table))
+        (folder / name).unlink()
+
+
+def read(folder):
+    return CelebASource(folder).read_splits(Problems(), with_landmarks=True)
+
+
+def test_tables_of_kaggle_are_read_alike(tmp_path):
+    expected = read(write_celeba(tmp_path, landmarks=True))
+    as_csv(tmp_path)
+    splits = read(tmp_path)
+    for name, split in expected.items():
+        assert splits[name].names == split.names
+        assert (splits[name].lines == split.lines - 1).all()
+        np.testing.assert_array_equal(splits[name].labels, split.labels)
+        np.testing.assert_array_equal(splits[name].landmarks, split.landmarks)
+    change(tmp_path / "list_attr_celeba.csv", 1, "Bald", "Balding")
+    with pytest.raises(DataError, match="celeba.csv line 1: .* 'Balding' in the place of 'Bald'"):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize("delimiter", [",", ";"])
+def test_an_index_without_a_name_is_left_out(tmp_path, delimiter):
+    expected = read(write_celeba(tmp_path, landmarks=True))
+    as_csv(tmp_path)
+    for path in tmp_path.glob("*.csv"):
+        first, *lines = path.read_text().replace(",", delimiter).splitlines()
+        lines = [f"{i}{delimiter}{line}" for i, line in enumerate(lines)]
+        path.write_text("\n".join([delimiter + first, *lines]))
+    splits = read(tmp_path)
+    assert {name: split.names for name, split in splits.items()} == {
+        name: split.names for name, split in expected.items()
+    }
+
+
+@pytest.mark.parametrize("place", ["img_align_celeba", "img_align_celeba_png/more"])
+def test_pictures_may_be_in_a_folder_inside_their_folder(tmp_path, place):
+    write_celeba(tmp_path, archive=False)
+    pictures = tmp_path / "img_align_celeba"
+    pictures.rename(tmp_path / "pictures")
+    (pictures / place).parent.mkdir(parents=True)
+    (tmp_path / "pictures").rename(pictures / place)
+    (pictures / ".DS_Store").write_bytes(b"")
+    source = CelebASource(tmp_path)
+    assert source.pictures.path == pictures / place
+    assert sum(len(split.names) for split in source.read_splits(Problems()).values()) == len(NAMES)
+
+
+def test_files_may_be_in_folders_of_any_name(tmp_path):
+    write_celeba(tmp_path / "celeba" / "files", archive=True, nested=False)
+    assert list(CelebASource(tmp_path).read_splits(Problems())) == ["train", "validation", "test"]
+
+
+@pytest.mark.parametrize("name", ["img_align_celeba", "img_align_celeba_png"])
+def test_png_edition_is_read_with_the_tables_of_jpg(tmp_path, name):
+    write_celeba(tmp_path, archive=False)
+    pictures = (tmp_path / "img_align_celeba").rename(tmp_path / name)
+    for path in list(pictures.iterdir()):
+        path.rename(path.with_suffix(".png"))
+    names = [
+        name
+        for split in CelebASource(tmp_path).read_splits(Problems()).values()
+        for name in split.names
+    ]
+    assert names == [name.replace(".jpg", ".png") for name in NAMES]
+
+
+def test_names_of_columns_may_be_spelled_otherwise(tmp_path):
+    write_celeba(tmp_path)
+    change(tmp_path / LABELS, 2, "5_o_Clock_Shadow", "5_O_clock_shadow")
+    assert CelebASource(tmp_path).read_splits(Problems())

@@ -9,6 +9,7 @@ from tfac.attributes import ATTRIBUTES
 from tfac.data.preparing.preparation import prepare
 from tfac.data.preparing.workers import Processes
 from tfac.data.records.info import read_info
+from tfac.data.sources import open_source
 from tfac.data.sources.folder import FolderSource
 from tfac.data.sources.problems import Problems
 from tfac.errors import ConfigError, DataError
@@ -121,10 +122,10 @@ def test_parquet_is_read_too(pictures, tmp_path):
     assert rows(source.read_splits(Problems())) == EXPECTED
 
 
-@pytest.mark.parametrize("values", [("1", "1"), ("0", "-1"), ("0", "false"), ("yes", "no")])
+@pytest.mark.parametrize("values", [("1", "1"), ("0", "-1"), ("0", "false"), ("yes", "yes")])
 def test_labels_that_can_be_read_in_two_ways_are_refused(read, values):
     text = TABLE.splitlines()[0] + f"\nann/1.jpg,train,ann,{values[0]},{values[1]}\n"
-    with pytest.raises(ConfigError, match="labels.csv: expected labels of one kind.*label_values"):
+    with pytest.raises(ConfigError, match="labels.csv: expected labels of one kind.*--(label|cla)"):
         read(text)
 
 
@@ -173,6 +174,165 @@ def test_splits_from_a_file(read, tmp_path):
         read(**options)
 
 
+def test_splits_have_many_names(read):
+    words = ["Training", "0", "val", "1.0", "testing"]
+    text = TABLE.splitlines()[0] + "".join(
+        f"\n{key},{word},{i},1,0" for i, (key, word) in enumerate(zip(KEYS, words, strict=True))
+    )
+    splits = read(text)[1]
+    assert [part.names for part in splits.values()] == [[*KEYS[:2]], [*KEYS[2:4]], [KEYS[4]]]
+
+
+def test_split_file_needs_no_header_and_may_name_folders(read, tmp_path):
+    path = tmp_path / "splits.txt"
+    path.write_text("ann 0\nbob\\1 1\nbob/2.jpg 1\n")
+    text = TABLE.replace("übung 1.jpg,test,eve,0,\n", "")
+    splits = read(text, "skip", split_column=None, split_file=path, attributes=["Male"])[1]
+    assert [part.names for part in splits.values()] == [[*KEYS[:2]], [*KEYS[2:4]]]
+
+
+NO_COLUMNS = {"split_column": None, "group_column": None}
+
+
+def test_columns_that_are_almost_celeba_s_are_celeba_s_and_that_is_said(read):
+    text = TABLE.replace("Smiling,Male", "smiling,5 o'Clock-shadow ")
+    source = read(text)[0]
+    assert source.attributes == ("5_o_Clock_Shadow", "Smiling")
+    (note,) = source.notes
+    assert "'smiling' is Smiling" in note and "is 5_o_Clock_Shadow" in note
+    assert read(text, attributes=["Smiling"])[0].attributes == ("Smiling",)
+    with pytest.raises(DataError, match="expected the columns Frown"):
+        read(TABLE.replace("Smiling", "Own"), attributes=["Frown"])
+    with pytest.raises(DataError, match="each once. Received: 'smiling' and 'Smiling', both"):
+        read(TABLE.replace("Smiling,Male", "smiling,Smiling"))
+
+
+def test_a_row_of_a_folder_is_for_all_its_pictures_which_stay_in_one_split(read):
+    text = "person,Male\nann,0\nbob/,1\nübung 1,0\n"
+    for shares in ((0.4, 0.3, 0.3), (0.2, 0.2, 0.6), (0.7, 0.2, 0.1)):
+        splits = read(text, split_shares=shares, **NO_COLUMNS)[1]
+        split_of = {key: name for name, part in splits.items() for key in part.names}
+        assert set(split_of) == set(KEYS)
+        assert all(
+            split_of[f"{name}/1.jpg"] == split_of[f"{name}/2.jpg"] for name in ("ann", "bob")
+        )
+        labels = {key: row for part in rows(splits).values() for key, (row,) in part}
+        assert labels == dict(zip(KEYS, (0, 0, 1, 1, 0), strict=True))
+    skipped = read(text.replace("ann,0", "ann,2"), "skip", **NO_COLUMNS)[2]
+    assert skipped == {"malformed row": 1}
+    with pytest.raises(DataError, match="expected each picture once. Received: ann/2.jpg again"):
+        read(f"{text}ann/2.jpg,1\n", **NO_COLUMNS)
+
+
+def test_a_missing_picture_s_message_has_a_way_out(read):
+    with pytest.raises(DataError, match=r"line 2: ann/1.png is missing.*Write .jpg"):
+        read(TABLE.replace("ann/1.jpg", "ann/1.png"))
+
+
+@pytest.mark.parametrize("option", [{"label_values": "-1/0/1"}, {"label_cut": 0.5}])
+def test_labels_are_read_as_said(read, option):
+    values = ("0", "-1", "1") if "label_values" in option else ("", "0.49", "0.5")
+    text = "picture,Smiling\n" + "".join(
+        f"{key},{value}\n" for key, value in zip(KEYS, values, strict=False)
+    )
+    source, splits, _ = read(text, "skip", split_shares=(1, 0, 0), **NO_COLUMNS, **option)
+    assert [row for _, (row,) in rows(splits)["train"]] == [None, 0, 1]
+    assert ("shares, yes from 0.5" in source.label_values) == ("label_cut" in option)
+
+
+def test_labels_cannot_be_cut_and_written_in_words(read):
+    with pytest.raises(ConfigError, match="label_values and label_cut: expected one"):
+        read(label_cut=0.5, label_values="0/1")
+    with pytest.raises(ConfigError, match="label_cut: expected above 0, at most 1. Received: 2"):
+        read(label_cut=2)
+
+
+WORDS = {"ann/1.jpg": "3-9,Male", "ann/2.jpg": "20-29,Female", "bob/1.jpg": "3-9,"}
+
+
+def test_classes_become_attributes(read, tmp_path):
+    text = "file,age,gender\n" + "".join(f"{key},{words}\n" for key, words in WORDS.items())
+    with pytest.raises(ConfigError, match="age '3-9', '20-29'; gender 'female'.*--propose_classes"):
+        read(text, **NO_COLUMNS)
+    path = tmp_path / "classes.json"
+    path.write_text(
+        json.dumps(
+            {
+                "attributes": {
+                    "Child": {"column": "age", "yes": ["3-9"], "no": ["20-29"]},
+                    "Male": {"column": "gender", "yes": ["Male"], "no": ["Female"]},
+                }
+            }
+        )
+    )
+    options = {"classes": path, "split_shares": (1, 0, 0), **NO_COLUMNS}
+    source, splits, _ = read(text, "skip", **options)
+    assert source.attributes == ("Child", "Male") and source.settings["classes"]
+    assert [row for _, row in rows(splits)["train"]] == [[1, 1], [0, 0], [1, None]]
+    with pytest.raises(DataError, match="line 3: expected 20-29, 3-9 or blank for Child"):
+        read(text.replace("20-29", "30-39"), **options)
+    with pytest.raises(DataError, match="expected the columns age"):
+        read(text.replace("age", "years"), **options)
+
+
+def test_names_of_pictures_may_have_the_labels(tmp_path):
+    folder = tmp_path / "UTKFace"
+    folder.mkdir()
+    for name in ("26_0_2_2017.jpg.chip.jpg", "9_1_0_2017.jpg", "61_1_2017.jpg"):
+        (folder / name).write_bytes(b"")
+    path = tmp_path / "utkface.json"
+    entries = {
+        "Male": {"column": "gender", "yes": ["0"], "no": ["1"]},
+        "Asian": {"column": "race", "yes": ["2"], "no": ["0", "1", "3", "4"]},
+        "Child": {"column": "age", "below": 13},
+    }
+    path.write_text(json.dumps({"file_name": ["age", "gender", "race"], "attributes": entries}))
+    source = FolderSource(folder, classes=path, split_shares=(1, 0, 0))
+    problems = Problems("skip")
+    expected = [("26_0_2_2017.jpg.chip.jpg", [1, 1, 0]), ("9_1_0_2017.jpg", [0, 0, 1])]
+    assert rows(source.read_splits(problems))["train"] == expected
+    assert problems.skipped == {"malformed row": 1}
+    with pytest.raises(ConfigError, match="labels: expected a table, or classes .*Received: both"):
+        FolderSource(folder, path, classes=path)
+
+
+def test_several_tables_whose_names_say_their_splits(pictures, tmp_path):
+    header, *lines = TABLE.splitlines()
+    tables = [tmp_path / "label_train.csv", tmp_path / "label_val.csv"]
+    tables[0].write_text("\n".join([header, *lines[:2]]))
+    tables[1].write_text("\n".join([header, *lines[2:]]))
+    options = {"attributes": ["Smiling", "Male"]}
+    source = FolderSource(pictures, tables, **options)
+    splits = source.read_splits(Problems())
+    assert [part.names for part in splits.values()] == [[*KEYS[:2]], [*KEYS[2:]]]
+    assert list(splits) == ["train", "validation"]
+    assert "label_val.csv is validation" in source.notes[0]
+    assert source.annotation_files == tables
+    by_share = FolderSource(pictures, tables, split_shares=(0, 0, 1), **options)
+    assert list(by_share.read_splits(Problems())) == ["test"]
+    tables[1].write_text("picture,Smiling\n")
+    with pytest.raises(DataError, match="label_val.csv: expected the columns Male"):
+        FolderSource(pictures, tables, **options)
+
+
+def test_pictures_inside_parquet_are_prepared_and_nothing_else_is_left(tmp_path):
+    import pyarrow
+    import pyarrow.parquet
+
+    tables = []
+    for split, seeds in (("train", (0, 1, 2)), ("test", (3, 4))):
+        images = [{"bytes": encoded_picture(seed), "path": "0.jpg"} for seed in seeds]
+        columns = {"celeb_id": list(seeds), "image": images, "Smiling": [s % 2 > 0 for s in seeds]}
+        tables.append(tmp_path / f"{split}-00000-of-00001.parquet")
+        pyarrow.parquet.write_table(pyarrow.table(columns), tables[-1])
+    data_dir = tmp_path / "data"
+    source = open_source("folder", tmp_path, data_dir, labels=tables, group_column="celeb_id")
+    prepared = prepare(source, data_dir, landmarks="none", workers=Processes(1))
+    assert prepared.splits == {"train": 3, "test": 2}
+    assert [path.name for path in data_dir.iterdir()] == ["faces"]
+    assert source.attributes == ("Smiling",)
+
+
 def test_shares_keep_groups_together_and_old_pictures_where_they_were(tmp_path):
     def split_of(people):
         folder = tmp_path / "many"
@@ -201,7 +361,11 @@ CASES = {
     "malformed row": [
         ("ann/2.jpg,train,ann,0,0", "ann/2.jpg,train,ann,2,0", "line 3: expected 0, 1 or blank"),
         ("ann/2.jpg,train,ann,0,0", "ann/2.jpg,train,ann,0", "line 3: expected 5 values.*4"),
-        ("ann/2.jpg,train", "ann/2.jpg,dev", "line 3: expected the split train, validation, test"),
+        (
+            "ann/2.jpg,train",
+            "ann/2.jpg,x",
+            "line 3: expected the split train, validation, test",
+        ),
     ],
     "doubled row": [("ann/2.jpg", "ann/1.jpg", "line 3: expected each picture once.*line 2")],
     "row without a picture": [("ann/2.jpg", "../2.jpg", "line 3: ../2.jpg is missing from")],
@@ -281,7 +445,8 @@ def test_prepared_records_hold_attributes_groups_and_unknown_labels(pictures, tm
     assert by_key["bob/2.jpg"]["labels"].numpy().tolist() == [1, 1]
     assert not any(record["landmarks_valid"].numpy() for record in records)
     with pytest.raises(ConfigError, match="was prepared with .*'split_column': 'split'"):
-        source = FolderSource(pictures, tmp_path / "labels.csv", name="my_faces")
+        options = {"name": "my_faces", "attributes": ["Frown"]}
+        source = FolderSource(pictures, tmp_path / "labels.csv", **options)
         prepare(source, tmp_path / "data", workers=Processes(1))
 
 

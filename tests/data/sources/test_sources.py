@@ -11,10 +11,10 @@ def test_sources_are_opened_by_name(tmp_path):
 
 
 def test_options_are_those_of_the_source(tmp_path):
-    with pytest.raises(
-        ConfigError, match="folder: expected options of FolderSource. missing .*labels"
-    ):
+    with pytest.raises(ConfigError, match="labels: expected a table, or classes.*neither"):
         open_source("folder", tmp_path, tmp_path)
+    with pytest.raises(ConfigError, match="folder: expected options of FolderSource. .*'protocol'"):
+        open_source("folder", tmp_path, tmp_path, protocol="mgg_net")
     with pytest.raises(ConfigError, match="celeba: expected options of CelebASource. .*'protocol'"):
         open_source("celeba", tmp_path, tmp_path, protocol="mgg_net")
     with pytest.raises(DataError, match="labels.csv"):

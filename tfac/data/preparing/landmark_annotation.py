@@ -20,7 +20,7 @@ from tfac.files import whole_file
 from tfac.photos.alignment import CROP_HEIGHT, CROP_WIDTH, apply, cut
 from tfac.photos.face_crops import crop_faces
 from tfac.photos.face_detection import FaceDetector, Rectangle
-from tfac.photos.pictures import RECORD_FORMATS, PictureFiles, open_picture
+from tfac.photos.pictures import PHOTO_FORMATS, RECORD_FORMATS, PictureFiles, open_picture
 from tfac.progress import progress
 
 CHUNK_SIZE = 256
@@ -150,12 +150,11 @@ class AnnotationJob:
         errors = [""] * count
         to_crop = np.zeros((count, 2 if self.crops_faces else 0, 3))
         num_faces = np.zeros(count, np.int32)
-        # TensorFlow decodes records as they are stored; landmarks are found that way too.
-        stored = {} if self.crops_faces else {"formats": RECORD_FORMATS, "upright": False}
+        formats = PHOTO_FORMATS if self.crops_faces else RECORD_FORMATS
         for i, name in enumerate(names):
             what = self.pictures.describe(name)
             try:
-                picture = open_picture(self.pictures.read(name), what, **stored)
+                picture = open_picture(self.pictures.read(name), what, formats=formats)
             except DataError as error:
                 status[i], errors[i] = BROKEN, str(error)
                 continue

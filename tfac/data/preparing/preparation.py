@@ -11,7 +11,7 @@ import io
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -37,11 +37,14 @@ from tfac.data.records.features import LANDMARK_SOURCES
 from tfac.data.records.info import read_info
 from tfac.data.sources.celeba import ALIGNMENT as CELEBA_ALIGNMENT
 from tfac.data.sources.problems import Problems
-from tfac.data.sources.source import Source, SourceSplit
+from tfac.data.sources.source import SPLITS, Source, SourceSplit
 from tfac.errors import ConfigError, DataError
 from tfac.files import read_json
 from tfac.landmarks import CELEBA_5, DLIB_68, DLIB_72, LandmarkScheme
 from tfac.photos.face_crops import ALIGNED, FACES, WHOLE
+
+# What was left out, a line each, beside the records.
+SKIPPED_NAME = "skipped.txt"
 
 # How landmarks are had -> the scheme of the records ("none" keeps the default's shape).
 LANDMARK_CHOICES: dict[str, LandmarkScheme] = {
@@ -149,6 +152,7 @@ def prepare(
     faces: str | None = None,
     workers: Workers | None = None,
     on_error: str = "stop",
+    limit: Mapping[str, int] | None = None,
 ) -> Prepared:
     """Checks, annotates and writes a source; what an earlier run finished is not redone.
 
@@ -159,7 +163,10 @@ def prepare(
         faces: one of FACE_CHOICES; by default what the source's pictures are, and where it does not
             say, "largest", or with landmarks=none "whole".
         workers: who checks, annotates and writes; by default a process for each core.
-        on_error: "stop" at the first problem in the source, or "skip" and count.
+        on_error: "stop" at the first problem in the source, or "skip" and count; what was skipped
+            is then named in `skipped.txt` beside the records.
+        limit: split to the most pictures it may have, for a small copy: the first in the order of
+            the records, which follows from their names alone. Other splits are whole.
 
     Returns:
         The prepared data set. Its metadata holds `landmarks`, `detected_share` (of the pictures,
@@ -170,8 +177,13 @@ def prepare(
     Raises:
         DataError: the source is incomplete or broken, or `data_dir` cannot be written.
         ConfigError: the source does not bring the landmarks asked for, or has other faces, or the
-            data set in `data_dir` is of another source or has other landmarks or faces.
+            data set in `data_dir` is of another source or has other landmarks or faces; `limit`
+            names no split.
     """
+    if set(limit or {}) - set(SPLITS) or any(count < 1 for count in (limit or {}).values()):
+        raise ConfigError(
+            f"limit: expected 1 or more pictures of {', '.join(SPLITS)}. Received: {dict(limit)}"
+        )
     if landmarks == "celeba_5" and source.own_landmarks != CELEBA_5:
         raise ConfigError(
             f"landmarks=celeba_5 needs a source that brings these points; {source.name} has no "
@@ -180,7 +192,8 @@ def prepare(
     faces = _choose_faces(source, faces, landmarks)
     path = Path(data_dir) / source.name / source.version
     work_folder = Path(data_dir) / f".{source.name}-preparing"
-    origin = {"source_sha256": source.checksums(), "source_settings": dict(source.settings)}
+    settings = {**source.settings, **({"limit": dict(limit)} if limit else {})}
+    origin = {"source_sha256": source.checksums(), "source_settings": settings}
     with only_writer(data_dir):
         already_there = (path / "dataset_info.json").exists()
         if already_there:
@@ -188,10 +201,14 @@ def prepare(
         else:
             problems = Problems(on_error)
             splits = source.read_splits(problems, with_landmarks=landmarks == "celeba_5")
+            for name in (limit or {}).keys() & splits.keys():
+                rows = splits[name]
+                splits[name] = rows.take(shuffled(name, rows.names)[: limit[name]])
             workers = workers or Processes()
             _prepare(
                 source, splits, data_dir, work_folder, origin, landmarks, faces, workers, problems
             )
+            problems.write(path / SKIPPED_NAME)
         shutil.rmtree(work_folder, ignore_errors=True)
         source.clean_up()
     return _read_prepared(path, already_there)
@@ -222,7 +239,8 @@ def _prepare(
         alignment=CELEBA_ALIGNMENT if faces == ALIGNED else source.alignment,
         crops_faces=faces == LARGEST,
     )
-    statuses, several_faces = _annotate(job, splits, workers, problems)
+    aspect = source.landmark_aspect if landmarks == "celeba_5" else None
+    statuses, several_faces = _annotate(job, splits, workers, problems, aspect)
     unusable = np.isin(statuses, list(job.problems))
     data_set = DataSet(
         name=source.name,
@@ -255,28 +273,51 @@ def _prepare(
 
 
 def _annotate(
-    job: AnnotationJob, splits: dict[str, SourceSplit], workers: Workers, problems: Problems
+    job: AnnotationJob,
+    splits: dict[str, SourceSplit],
+    workers: Workers,
+    problems: Problems,
+    aspect: float | None = None,
 ) -> tuple[np.ndarray, int]:
-    """Returns the status of all pictures, uint8 [N], and how many of them show several faces."""
+    """Returns the status of all pictures, uint8 [N], and how many of them show several faces.
+
+    Pictures that are not of the aspect (width over height) of their landmarks lose those.
+    """
     statuses = np.empty(len(job.names), np.uint8)
     several_faces = 0
     for index, chunk in annotate(job, workers):
         start = index * CHUNK_SIZE
         statuses[start : start + len(chunk.status)] = chunk.status
         several_faces += int((chunk.num_faces > 1).sum())
-        for i in np.flatnonzero(np.isin(chunk.status, list(job.problems))):
-            file, line = _place(splits, start + i)
+        unusable = np.isin(chunk.status, list(job.problems))
+        for i in np.flatnonzero(unusable):
+            rows, row = _place(splits, start + i)
             problems.report(
-                job.problems[chunk.status[i]], f"{chunk.errors[i]} ({file} line {line})"
+                job.problems[chunk.status[i]],
+                f"{chunk.errors[i]} ({rows.file} line {rows.lines[row]})",
             )
+        if aspect is None:
+            continue
+        heights, widths = chunk.sizes[:, 0], chunk.sizes[:, 1]
+        fits = np.minimum(abs(widths - heights * aspect), abs(heights - widths / aspect)) <= 1
+        for i in np.flatnonzero(~fits & ~unusable):
+            rows, row = _place(splits, start + i)
+            problems.report(
+                "picture of another shape than its landmarks",
+                f"{job.pictures.describe(rows.names[row])}: expected 178x218, or that resized, "
+                f"which the landmarks are for. Received: {widths[i]}x{heights[i]}. A crop needs "
+                "--landmarks=dlib_72 or none; --resized_whole says that pictures are the whole "
+                "178x218, resized to another shape",
+            )
+            rows.landmarks[row] = np.nan
     return statuses, several_faces
 
 
-def _place(splits: dict[str, SourceSplit], picture: int) -> tuple[Path, int]:
-    """Returns the file and line with the labels of a picture, counted over all splits."""
+def _place(splits: dict[str, SourceSplit], picture: int) -> tuple[SourceSplit, int]:
+    """Returns the split and row of a picture, counted over all splits."""
     for rows in splits.values():
         if picture < len(rows.names):
-            return rows.file, rows.lines[picture]
+            return rows, picture
         picture -= len(rows.names)
     raise IndexError(picture)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tfac.data.sources.celeba import CelebASource
+from tfac.data.sources.celebamask_hq import CelebAMaskHQSource
 from tfac.data.sources.folder import FolderSource
 from tfac.data.sources.lfwa import LFWASource
 from tfac.data.sources.source import Source
@@ -17,6 +18,7 @@ from tfac.errors import ConfigError
 SOURCES: Mapping[str, Callable[..., Source]] = {
     "celeba": CelebASource,
     "celeb_a": TFDSCelebASource,
+    "celebamask_hq": CelebAMaskHQSource,
     "lfwa": LFWASource,
     "folder": FolderSource,
 }
@@ -40,8 +42,8 @@ def open_source(
     if dataset not in SOURCES:
         raise ConfigError(f"dataset: expected one of {', '.join(SOURCES)}. Received: {dataset}")
     create = SOURCES[dataset]
-    if dataset == "celeb_a":
-        options["archive"] = Path(data_dir) / ".celeb_a-pictures.zip"
+    if dataset in ("celeb_a", "folder"):
+        options["archive"] = Path(data_dir) / f".{options.get('name', dataset)}-pictures.zip"
     try:
         inspect.signature(create).bind(source_dir, **options)
     except TypeError as error:

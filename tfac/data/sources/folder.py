@@ -1,72 +1,82 @@
 """A user's own pictures and a table of their labels, CSV or Parquet.
 
-One row a picture. One column says which picture: its path below the folder (or inside the zip
-archive) of the pictures. Perhaps one says which split it belongs to, and one which group of
-pictures, such as the person's name, must not be in two splits. All others are attributes, or those
-chosen.
+One row a picture, or one a folder of pictures with the same labels. One column says which: its path
+below the folder (or inside the zip archive) of the pictures. Perhaps one says which split it
+belongs to, and one which group of pictures, such as the person's name, must not be in two splits.
+All others are attributes, or those chosen.
 """
 
 import collections
-import csv
 import dataclasses
 import hashlib
 import json
 import math
 import os
+import re
+import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from tfac.attributes import ATTRIBUTES, AttributeGroups
+from tfac.attributes import ATTRIBUTES, AttributeGroups, celeba_name
+from tfac.data.sources.keys import PictureKeys
+from tfac.data.sources.labels import (
+    Cut,
+    Reading,
+    detect_label_values,
+    parse_label_values,
+    read_classes,
+    shown,
+    standard_value,
+)
 from tfac.data.sources.problems import Problems
-from tfac.data.sources.source import SPLITS, Source, SourceSplit, filled
+from tfac.data.sources.source import SPLIT_OF_WORD, SPLITS, Source, SourceSplit, filled
+from tfac.data.sources.table import NameTable, Table
 from tfac.errors import ConfigError, DataError
-from tfac.files import read_json
+from tfac.files import read_json, whole_file
 from tfac.photos.pictures import PictureFiles
 
 DEFAULT_SHARES = (0.8, 0.1, 0.1)
-
-# How a label is written: no, yes. Blank is "not annotated" in all of them.
-LABEL_VALUES: Mapping[str, tuple[str, str]] = {
-    "0/1": ("0", "1"),
-    "-1/1": ("-1", "1"),
-    "false/true": ("false", "true"),
-}
-
-_DELIMITERS = ",;\t"
-_BATCH_ROWS = 1024
 
 
 class FolderSource(Source):
     """Pictures in a folder or a zip archive, with a table of labels.
 
-    Attributes that are all CelebA's are put in CelebA's order; others keep the table's.
+    A column whose name is one of CelebA's in other case, with other spaces or signs is that
+    attribute. Attributes that are all CelebA's are put in CelebA's order; others keep the table's.
 
-    Splits come from a column (`split_column`), from another table (`split_file`: picture, split) or
-    from shares; shares are dealt out by a checksum of the group, so a group is never in two splits
-    and a picture stays in its split when others are added.
+    Splits come from a column (`split_column`), from another table (`split_file`: picture, split),
+    from the names of several tables that say them (``train``, ``val``), or from shares; shares are
+    dealt out by a checksum of the group, so a group is never in two splits and a picture stays in
+    its split when others are added. Where a row is for a folder, the folder is the group.
 
     Args:
         pictures: a folder, read with all folders below it, or a zip archive.
-        labels: the table, ``.csv``, ``.tsv``, ``.txt`` (with commas, semicolons or tabs) or
-            ``.parquet``.
+        labels: the table, ``.csv``, ``.tsv``, ``.txt`` (with commas, semicolons, tabs or spaces, or
+            as CelebA writes it) or ``.parquet``, perhaps with the pictures inside; or several of
+            the same columns. None where `classes` reads the pictures' names.
         name: what the data set is called, a Python name in lower case.
         key_column: the column with the picture's path; by default the first.
-        split_column: the column with train, validation or test.
+        split_column: the column with train, validation or test, or a key of SPLIT_OF_WORD.
         split_file: a table with picture and split, in place of a column.
         split_shares: shares of train, validation and test, which sum to 1, in place of both; by
             default DEFAULT_SHARES.
         group_column: the column that says which pictures belong together.
-        attributes: columns to take as attributes; by default all others.
+        attributes: columns to take as attributes; by default all others, or those of `classes`.
         groups_file: JSON with ``part_groups`` (part to attribute names) and
             ``subjective_attributes``; by default CelebA's for its attributes, a part "other" for
             the rest.
-        label_values: a key of LABEL_VALUES; by default what the values in the table say.
+        label_values: a key of LABEL_VALUES, or other values for no and yes, or for no, unknown and
+            yes, with slashes between; by default what the values in the table say.
+        label_cut: labels are shares of annotators in [0, 1]; at least this one is yes.
+        classes: JSON that makes attributes of the classes of columns; see
+            `tfac.data.sources.labels.read_classes`.
+        archive: the zip archive that pictures inside a Parquet table pass through; removed when all
+            is done.
 
     Raises:
-        DataError: a file is missing, is no table, or lacks a column.
+        DataError: a file is missing, is no table, or lacks a column; two columns are one attribute.
         ConfigError: an argument is out of range, or the table's labels can be read in two ways.
     """
 
@@ -75,7 +85,7 @@ class FolderSource(Source):
     def __init__(
         self,
         pictures: str | os.PathLike,
-        labels: str | os.PathLike,
+        labels: str | os.PathLike | Sequence[str | os.PathLike] | None = None,
         *,
         name: str = "faces",
         key_column: str | None = None,
@@ -86,6 +96,9 @@ class FolderSource(Source):
         attributes: Sequence[str] = (),
         groups_file: str | os.PathLike | None = None,
         label_values: str | None = None,
+        label_cut: float | None = None,
+        classes: str | os.PathLike | None = None,
+        archive: str | os.PathLike | None = None,
     ):
         if not name.isidentifier() or name != name.lower():
             raise ConfigError(f"name: expected a Python name in lower case. Received: {name}")
@@ -97,115 +110,240 @@ class FolderSource(Source):
         _check_shares(self._shares)
         self.name = name
         self.pictures = PictureFiles(pictures, nested=True)
-        self._table = _Table(Path(labels))
-        self._key_column = key_column or self._table.columns[0]
+        self._archive = archive and Path(archive)
+        content = read_classes(Path(classes)) if classes else None
+        self._tables = self._open_tables(labels, content.file_name if content else ())
+        self._split_table = Table(Path(split_file), ("picture", "split")) if split_file else None
+        self.annotation_files = [t.path for t in self._all_tables() if t.path.is_file()]
+        self.notes = [note for table in self._all_tables() for note in table.notes]
+        first = self._tables[0]
+        self._key_column = key_column or first.columns[0]
         self._split_column, self._group_column = split_column, group_column
-        self._split_table = _Table(Path(split_file)) if split_file else None
         special = [c for c in (self._key_column, split_column, group_column) if c]
-        self._table.require([*special, *attributes])
-        names = list(attributes) or [c for c in self._table.columns if c not in special]
-        if not names or len(set(names)) < len(names):
-            raise DataError(
-                f"{labels}: expected a column for each attribute, each once. "
-                f"Received: {', '.join(names) or 'none'}"
-            )
-        if set(names) <= set(ATTRIBUTES):
-            names.sort(key=ATTRIBUTES.index)
-        self.attributes = tuple(names)
+        columns = [c for c in first.columns[first.has_pictures :] if c not in special]
+        if attributes:
+            spelled = {celeba_name(column) or column: column for column in columns}
+            columns = [spelled.get(celeba_name(name) or name, name) for name in attributes]
+        elif content:
+            columns = []
+        entries = list(content.readings.items()) if content else []
+        for table in self._tables:
+            table.require([*special, *columns, *(column for _, (column, _) in entries)])
+        self.label_values, reading = self._read_as(columns, label_values, label_cut)
+        entries += [(column, (column, reading)) for column in columns]
+        self._readings = self._name_attributes(entries)
+        self.attributes = tuple(self._readings)
         if groups_file:
             self.groups = _read_groups(Path(groups_file), self.attributes)
-        self.label_values = label_values or self._detect_label_values()
-        if self.label_values not in LABEL_VALUES:
-            raise ConfigError(
-                f"label_values: expected one of {', '.join(LABEL_VALUES)}. Received: {label_values}"
-            )
-        self.annotation_files = [self._table.path]
-        if self._split_table:
-            self.annotation_files.append(self._split_table.path)
-        by_table = split_column or split_file
+        by_shares = not split_column and not split_file
+        self._split_of_table = self._splits_by_name() if by_shares and not split_shares else {}
+        by_shares = by_shares and not self._split_of_table
         self.settings = {
             "label_values": self.label_values,
             "attributes": list(self.attributes),
             "key_column": self._key_column,
             "split_column": split_column,
-            "split_shares": None if by_table else list(self._shares),
+            "split_shares": list(self._shares) if by_shares else None,
             "group_column": group_column,
             "attribute_groups": self.groups and self.groups.to_dict(),
         }
+        if content:
+            self.settings["classes"] = content.content
 
     def read_splits(
         self, problems: Problems, *, with_landmarks: bool = False
     ) -> dict[str, SourceSplit]:
         """Reads the table and checks it against the pictures; see `Source.read_splits`."""
-        split_of_key = self._read_split_file(problems)
+        if self._tables[0].has_pictures and self._key_column == self._tables[0].columns[0]:
+            self._copy_pictures()
+        keys = PictureKeys(self.pictures)
+        split_of_name = self._read_split_file(keys, problems)
         rows = {split: _Rows() for split in SPLITS}
-        lines: dict[str, int] = {}  # picture to its line
-        splits_of_group: dict[str, tuple[str, int]] = {}
-        for line, row in self._table.rows(problems):
-            key, where = row[self._key_column].strip(), f"{self._table.path} line {line}"
-            if key in lines:
-                problems.report(
-                    "doubled row",
-                    f"{where}: expected each picture once. Received: {key} again, first on line "
-                    f"{lines[key]}",
-                )
-                continue
-            lines[key] = line
-            if key not in self.pictures.names:
-                problems.report(
-                    "row without a picture", f"{where}: {key} is missing from {self.pictures.path}"
-                )
+        lines: dict[str, str] = {}  # picture to where its row is
+        splits_of_group: dict[str, tuple[str, str]] = {}
+        for table, line, row in self._rows(problems):
+            key, where = row[self._key_column].strip(), f"{table.path} line {line}"
+            names = keys.find(key)
+            if not names:
+                problems.report("row without a picture", f"{where}: {keys.missing(key)}")
                 continue
             try:
-                labels = [self._label(name, row[name]) for name in self.attributes]
-                split = self._split(key, row, split_of_key)
+                labels = [
+                    reading.label(row[column], attribute)
+                    for attribute, (column, reading) in self._readings.items()
+                ]
             except ValueError as error:
                 problems.report("malformed row", f"{where}: {error} (row of {key})")
+                lines.update(dict.fromkeys(names, where))
                 continue
             group = row[self._group_column].strip() if self._group_column else ""
-            first_split, first_line = splits_of_group.setdefault(group, (split, line))
-            if group and first_split != split:
-                problems.report(
-                    "group in two splits",
-                    f"{where}: expected {self._group_column} {group!r} in {first_split}, as on "
-                    f"line {first_line}. Received: {split}",
-                )
-                continue
-            rows[split].add(key, line, labels)
-        for key in sorted(set(self.pictures.names) - lines.keys()):
+            if not group and len(names) > 1:
+                group = key  # a folder
+            for name in names:
+                if name in lines:
+                    problems.report(
+                        "doubled row",
+                        f"{where}: expected each picture once. Received: {name} again, first in "
+                        f"{lines[name]}",
+                    )
+                    continue
+                lines[name] = where
+                try:
+                    split = self._split(table, name, row, group or name, split_of_name)
+                except ValueError as error:
+                    problems.report("malformed row", f"{where}: {error} (row of {name})")
+                    continue
+                first_split, first_place = splits_of_group.setdefault(group, (split, where))
+                if group and first_split != split:
+                    problems.report(
+                        "group in two splits",
+                        f"{where}: expected {self._group_column or 'folder'} {group!r} in "
+                        f"{first_split}, as in {first_place}. Received: {split}",
+                    )
+                    continue
+                rows[split].add(name, line, labels)
+        for name in sorted(set(self.pictures.names) - lines.keys()):
             problems.report(
                 "picture without a row",
-                f"{self.pictures.describe(key)}: expected a row in {self._table.path}, found none",
+                f"{self.pictures.describe(name)}: expected a row in {self._file}, found none",
             )
-        file = self._table.path
+        file = self._file
         return filled({name: part.to_split(file) for name, part in rows.items() if part.keys}, file)
 
-    def _label(self, name: str, text: str) -> int:
-        """Returns 0, 1, or 2 where the attribute is not annotated."""
-        value = _standard_value(text)
-        if not value:
-            return 2
-        try:
-            return LABEL_VALUES[self.label_values].index(value)
-        except ValueError:
-            no, yes = LABEL_VALUES[self.label_values]
-            raise ValueError(
-                f"expected {no}, {yes} or blank for {name}. Received: {text!r}"
-            ) from None
+    def clean_up(self) -> None:
+        """Removes the archive that pictures passed through."""
+        if self._archive:
+            self._archive.unlink(missing_ok=True)
 
-    def _split(self, key: str, row: Mapping[str, str], split_of_key: Mapping[str, str]) -> str:
+    @property
+    def _file(self) -> Path:
+        """The table, or the tables as errors name them."""
+        return Path(" or ".join(str(table.path) for table in self._tables))
+
+    def _all_tables(self) -> list[Table | NameTable]:
+        return [*self._tables, *([self._split_table] if self._split_table else [])]
+
+    def _open_tables(self, labels, file_name: Sequence[str]) -> list[Table | NameTable]:
+        if bool(labels) == bool(file_name):
+            raise ConfigError(
+                "labels: expected a table, or classes with file_name, which reads pictures' names. "
+                f"Received: {'both' if labels else 'neither'}"
+            )
+        if file_name:
+            return [NameTable(self.pictures, file_name)]
+        paths = [labels] if isinstance(labels, str | os.PathLike) else labels
+        return [Table(Path(path)) for path in paths]
+
+    def _rows(
+        self, problems: Problems | None = None
+    ) -> Iterator[tuple[Table | NameTable, int, dict[str, str]]]:
+        for table in self._tables:
+            yield from ((table, line, row) for line, row in table.rows(problems))
+
+    def _read_as(
+        self, columns: Sequence[str], label_values: str | None, label_cut: float | None
+    ) -> tuple[str, Reading | None]:
+        """Returns how the table writes labels, in words and as what reads them."""
+        if label_values and label_cut is not None:
+            raise ConfigError("label_values and label_cut: expected one of them. Received: both")
+        if label_cut is not None:
+            if not 0 < label_cut <= 1:
+                raise ConfigError(f"label_cut: expected above 0, at most 1. Received: {label_cut}")
+            return f"shares, yes from {label_cut:g}", Cut(label_cut, 0, 1)
+        if not columns:
+            return label_values or "classes", None
+        if not label_values:
+            counts = {column: collections.Counter() for column in columns}
+            for _, _, row in self._rows():
+                for column in columns:
+                    counts[column][shown(standard_value(row[column]))] += 1
+            for counter in counts.values():
+                del counter[""]
+            label_values = detect_label_values(self._file, counts)
+        return label_values, parse_label_values(label_values)
+
+    def _name_attributes(
+        self, entries: Sequence[tuple[str, tuple[str, Reading]]]
+    ) -> dict[str, tuple[str, Reading]]:
+        """Returns attribute to column and reading, CelebA's under its names and in its order."""
+        written: dict[str, str] = {}
+        readings = {}
+        for text, reading in entries:
+            name = celeba_name(text) or text
+            if name in written:
+                raise DataError(
+                    f"{self._file}: expected a column for each attribute, each once. Received: "
+                    f"{written[name]!r} and {text!r}, both {name}"
+                )
+            written[name], readings[name] = text, reading
+        if not readings:
+            raise DataError(
+                f"{self._file}: expected a column for each attribute. Received: none beside "
+                f"{', '.join(self._tables[0].columns)}. {'; '.join(self.notes)}"
+            )
+        taken = [f"{text!r} is {name}" for name, text in written.items() if name != text]
+        if taken:
+            self.notes.append(f"taken as CelebA's attributes: {', '.join(taken)}")
+        if set(readings) <= set(ATTRIBUTES):
+            return {name: readings[name] for name in ATTRIBUTES if name in readings}
+        return readings
+
+    def _splits_by_name(self) -> dict[Path, str]:
+        """Returns table to its split where the names of several tables say that."""
+        found = {}
+        for table in self._tables:
+            words = re.findall("[a-z]+", table.path.stem.lower())
+            splits = {SPLIT_OF_WORD[word] for word in words if word in SPLIT_OF_WORD}
+            if len(splits) != 1:
+                return {}
+            (found[table.path],) = splits
+        if len(set(found.values())) < 2:
+            return {}
+        said = ", ".join(f"{path.name} is {split}" for path, split in found.items())
+        self.notes.append(f"splits are those of the tables' names: {said}")
+        return found
+
+    def _copy_pictures(self) -> None:
+        """Copies the pictures inside the tables to the archive."""
+        if not self._archive:
+            raise ConfigError("archive: expected where pictures inside a table may be copied to")
+        try:
+            with (
+                whole_file(self._archive) as aside,
+                zipfile.ZipFile(aside, "w") as archive,  # pictures are compressed already
+            ):
+                for table in self._tables:
+                    for name, encoded in table.pictures():
+                        if encoded:
+                            archive.writestr(name, encoded)
+        except OSError as error:
+            raise DataError(
+                f"{self._file} to {self._archive}: the pictures cannot be copied: {error}"
+            ) from error
+        self.pictures = PictureFiles(self._archive, nested=True)
+
+    def _split(
+        self,
+        table: Table | NameTable,
+        name: str,
+        row: Mapping[str, str],
+        group: str,
+        split_of_name: Mapping[str, str],
+    ) -> str:
         if self._split_table:
-            if key not in split_of_key:
+            if name not in split_of_name:
                 raise ValueError(f"expected a row for it in {self._split_table.path}, found none")
-            return split_of_key[key]
+            return split_of_name[name]
         if self._split_column:
-            return _checked_split(row[self._split_column])
-        group = (row[self._group_column].strip() if self._group_column else "") or key
+            return checked_split(row[self._split_column])
+        if self._split_of_table:
+            return self._split_of_table[table.path]
         number = int.from_bytes(hashlib.sha256(group.encode()).digest()[:8]) / 2**64
         bounds = np.cumsum(self._shares)
         return SPLITS[min(int(np.searchsorted(bounds, number, side="right")), len(SPLITS) - 1)]
 
-    def _read_split_file(self, problems: Problems) -> dict[str, str]:
+    def _read_split_file(self, keys: PictureKeys, problems: Problems) -> dict[str, str]:
+        """Returns picture to split."""
         splits: dict[str, str] = {}
         if self._split_table is None:
             return splits
@@ -217,24 +355,12 @@ class FolderSource(Source):
         key_column, split_column = self._split_table.columns
         for line, row in self._split_table.rows(problems):
             try:
-                splits[row[key_column].strip()] = _checked_split(row[split_column])
+                split = checked_split(row[split_column])
             except ValueError as error:
                 problems.report("malformed row", f"{self._split_table.path} line {line}: {error}")
+                continue
+            splits.update(dict.fromkeys(keys.find(row[key_column].strip()), split))
         return splits
-
-    def _detect_label_values(self) -> str:
-        """Returns how the table writes labels, from the negative value that occurs."""
-        found = collections.Counter()
-        for _, row in self._table.rows():
-            found.update({_standard_value(row[name]) for name in self.attributes})
-        said_by = [name for name, (no, _) in LABEL_VALUES.items() if no in found]
-        if len(said_by) == 1:
-            return said_by[0]
-        seen = ", ".join(repr(value) for value in sorted(found)[:10])
-        raise ConfigError(
-            f"{self._table.path}: expected labels of one kind ({', '.join(LABEL_VALUES)}), told by "
-            f"how it writes no. Received: {seen}. Say which with label_values"
-        )
 
 
 @dataclasses.dataclass
@@ -261,117 +387,6 @@ class _Rows:
         )
 
 
-class _Table:
-    """A CSV or Parquet file, read row by row; a row is a dict of texts, blank for nothing."""
-
-    def __init__(self, path: Path):
-        self.path = path
-        if not path.is_file():
-            raise DataError(f"expected a table (.csv, .tsv, .txt or .parquet). Received: {path}")
-        self._is_parquet = path.suffix.lower() == ".parquet"
-        self.columns = self._parquet_columns() if self._is_parquet else self._csv_columns()
-        if len(set(self.columns)) < max(1, len(self.columns)) or "" in self.columns:
-            raise DataError(
-                f"{path}: expected a name for each column, each once. "
-                f"Received: {', '.join(map(repr, self.columns))}"
-            )
-
-    def require(self, columns: Sequence[str]) -> None:
-        """Raises DataError where a column is missing."""
-        missing = [column for column in columns if column not in self.columns]
-        if missing:
-            raise DataError(
-                f"{self.path}: expected the columns {', '.join(missing)}. "
-                f"Received: {', '.join(self.columns)}"
-            )
-
-    def rows(self, problems: Problems | None = None) -> Iterator[tuple[int, dict[str, str]]]:
-        """Yields line (row, from 1, of a Parquet file) and values by column.
-
-        Args:
-            problems: told of rows with more or fewer values than there are columns, which are left
-                out.
-
-        Raises:
-            DataError: the file is damaged.
-        """
-        yield from self._parquet_rows() if self._is_parquet else self._csv_rows(problems)
-
-    def _csv_columns(self) -> tuple[str, ...]:
-        try:
-            with self._open() as file:
-                header = file.readline().rstrip("\r\n")
-        except UnicodeDecodeError as error:
-            raise DataError(f"{self.path}: expected text in UTF-8. {error}") from error
-        self._delimiter = max(_DELIMITERS, key=header.count)
-        return tuple(name.strip() for name in next(csv.reader([header], delimiter=self._delimiter)))
-
-    def _csv_rows(self, problems: Problems | None) -> Iterator[tuple[int, dict[str, str]]]:
-        try:
-            with self._open() as file:
-                reader = csv.reader(file, delimiter=self._delimiter)
-                next(reader)
-                for values in reader:
-                    if not any(value.strip() for value in values):
-                        continue
-                    if len(values) == len(self.columns):
-                        yield reader.line_num, dict(zip(self.columns, values, strict=True))
-                    elif problems:
-                        problems.report(
-                            "malformed row",
-                            f"{self.path} line {reader.line_num}: expected {len(self.columns)} "
-                            f"values. Received: {len(values)}",
-                        )
-        except (csv.Error, UnicodeDecodeError) as error:
-            raise DataError(f"{self.path}: the table cannot be read: {error}") from error
-
-    def _open(self):
-        try:
-            return self.path.open(encoding="utf-8-sig", newline="")
-        except OSError as error:
-            raise DataError(f"{self.path}: the file cannot be read: {error.strerror}") from error
-
-    def _parquet_columns(self) -> tuple[str, ...]:
-        return tuple(self._parquet_file().schema_arrow.names)
-
-    def _parquet_rows(self) -> Iterator[tuple[int, dict[str, str]]]:
-        import pyarrow
-
-        line = 0
-        try:
-            for batch in self._parquet_file().iter_batches(_BATCH_ROWS):
-                for row in batch.to_pylist():
-                    line += 1
-                    yield line, {name: _text(value) for name, value in row.items()}
-        except (pyarrow.ArrowException, OSError) as error:
-            raise DataError(f"{self.path}: the table cannot be read: {error}") from error
-
-    def _parquet_file(self):
-        import pyarrow
-        import pyarrow.parquet
-
-        try:
-            return pyarrow.parquet.ParquetFile(self.path)
-        except (pyarrow.ArrowException, OSError) as error:
-            raise DataError(f"{self.path}: expected a Parquet file. {error}") from error
-
-
-def _text(value: Any) -> str:
-    return "" if value is None else str(value)
-
-
-def _standard_value(text: str) -> str:
-    """Returns a label without space and in lower case; 1.0 as 1, "nan" (no number) as blank."""
-    text = text.strip().lower()
-    try:
-        number = float(text)
-    except ValueError:
-        return text
-    if math.isnan(number):
-        return ""
-    return str(int(number)) if number.is_integer() else text
-
-
 def _read_groups(path: Path, attributes: Sequence[str]) -> AttributeGroups:
     content = read_json(path, "a JSON file of attribute groups")
     try:
@@ -380,10 +395,12 @@ def _read_groups(path: Path, attributes: Sequence[str]) -> AttributeGroups:
         raise DataError(f"{path}: expected a JSON file of attribute groups. {error}") from error
 
 
-def _checked_split(text: str) -> str:
-    if text.strip() not in SPLITS:
-        raise ValueError(f"expected the split {', '.join(SPLITS)}. Received: {text!r}")
-    return text.strip()
+def checked_split(text: str) -> str:
+    """Returns the split that a key of SPLIT_OF_WORD means; ValueError where it is none."""
+    split = SPLIT_OF_WORD.get(standard_value(text))
+    if split is None:
+        raise ValueError(f"expected the split {', '.join(SPLITS)}. Received: {shown(text)!r}")
+    return split
 
 
 def _check_shares(shares: Sequence[float]) -> None:

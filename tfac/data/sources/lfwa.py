@@ -27,6 +27,7 @@ import numpy as np
 
 from tfac.attributes import ATTRIBUTES
 from tfac.data.preparing.landmark_annotation import Alignment
+from tfac.data.sources.keys import PictureKeys
 from tfac.data.sources.problems import Problems
 from tfac.data.sources.source import Source, SourceSplit, filled
 from tfac.errors import ConfigError, DataError
@@ -146,7 +147,7 @@ class LFWASource(Source):
     def _split(
         self, labels: _Labels, rows: Sequence[int], folders: Sequence[str], problems: Problems
     ) -> SourceSplit:
-        names, kept = [], []
+        names, kept, keys = [], [], PictureKeys(self.pictures)
         for folder in folders:
             for row in rows:
                 name = f"{folder}/{labels.names[row]}"
@@ -156,8 +157,7 @@ class LFWASource(Source):
                 else:
                     problems.report(
                         "row without a picture",
-                        f"{labels.file} row {labels.lines[row]}: {name} is missing from "
-                        f"{self.pictures.path}",
+                        f"{labels.file} row {labels.lines[row]}: {keys.missing(name)}",
                     )
         return SourceSplit(
             names=names, file=labels.file, lines=labels.lines[kept], labels=labels.values[kept]

@@ -17,6 +17,13 @@ from tfac.landmarks import LandmarkScheme
 from tfac.photos.pictures import PictureFiles
 
 SPLITS = ("train", "validation", "test")
+_SPLIT_WORDS = {
+    "train": ("train", "training", "0"),
+    "validation": ("validation", "val", "valid", "dev", "1"),
+    "test": ("test", "testing", "2"),
+}
+# How a split is written, in lower case -> its name; 0, 1 and 2 are CelebA's.
+SPLIT_OF_WORD = {word: split for split, words in _SPLIT_WORDS.items() for word in words}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -77,9 +84,12 @@ class Source(abc.ABC):
         pictures: its pictures; of some sources, once `read_splits` has been called.
         annotation_files: the files with labels, splits and landmarks that are there.
         own_landmarks: the scheme of the landmarks that it brings; None if it brings none.
+        landmark_aspect: width over height of the pictures that its landmarks are fractions of; None
+            if they are of the pictures as they are.
         alignment: where the faces are; None if they may be anywhere.
         faces: what the pictures are, of `tfac.photos.face_crops.FACES`; None if it does not say.
         settings: what else its records follow from, as JSON can hold it.
+        notes: what was read otherwise than it is written, a sentence each.
     """
 
     name: str
@@ -91,9 +101,11 @@ class Source(abc.ABC):
     pictures: PictureFiles
     annotation_files: list[Path]
     own_landmarks: LandmarkScheme | None = None
+    landmark_aspect: float | None = None
     alignment: Alignment | None = None
     faces: str | None = None
     settings: Mapping[str, Any] = {}
+    notes: Sequence[str] = ()
 
     @abc.abstractmethod
     def read_splits(
