@@ -433,7 +433,7 @@ def test_prepared_records_hold_attributes_groups_and_unknown_labels(pictures, tm
     path.write_text(json.dumps({**groups, "subjective_attributes": ["Frown"]}))
     text = TABLE.replace("Smiling,Male", "Wears_Mask,Frown")
     source = read(text, groups_file=path, name="my_faces")[0]
-    prepared = prepare(source, tmp_path / "data", landmarks="dlib_72", workers=Processes(1))
+    prepared = prepare(source, tmp_path / "data", faces="whole", workers=Processes(1))
     assert prepared.path == tmp_path / "data" / "my_faces" / "1.0.0"
     assert prepared.metadata["detected_share"] == 0  # the pictures are noise
     info = read_info(tmp_path / "data")
@@ -447,7 +447,7 @@ def test_prepared_records_hold_attributes_groups_and_unknown_labels(pictures, tm
     with pytest.raises(ConfigError, match="was prepared with .*'split_column': 'split'"):
         options = {"name": "my_faces", "attributes": ["Frown"]}
         source = FolderSource(pictures, tmp_path / "labels.csv", **options)
-        prepare(source, tmp_path / "data", workers=Processes(1))
+        prepare(source, tmp_path / "data", faces="whole", workers=Processes(1))
 
 
 def test_every_attribute_of_celeba_may_be_there(read):
