@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from tests.cli import programs
+from tfac.data.preparing.landmark_annotation import boxed_name
 from tfac.data.preparing.preparation import prepare
 from tfac.data.preparing.workers import Processes
 from tfac.data.records.info import read_info
@@ -78,6 +79,27 @@ def test_pictures_are_taken_whole_where_it_is_said_or_no_face_can_be_found(photo
         seen = pictures_in(tmp_path / str(number), (300, 400))
         for name in NAMES:
             np.testing.assert_array_equal(seen[name], open_picture(photos / name))
+
+
+def test_each_face_of_a_photo_may_have_its_row(photos, tmp_path):
+    first, second = (NAMES[0], 40, 90, 170, 230), (NAMES[0], 250, 130, 350, 230)
+    boxes = [first, second, (NAMES[2], 50, 80, 180, 230)]
+    rows = [",".join(map(str, (*box, number % 2))) for number, box in enumerate(boxes)]
+    table = tmp_path / "faces.csv"
+    table.write_text("file,left,top,right,bottom,Scarf\n" + "\n".join(rows) + "\n")
+    options = {"box_columns": ("left", "top", "right", "bottom"), "split_shares": (1, 0, 0)}
+    source = FolderSource(photos, table, **options)
+    result = prepare(source, tmp_path / "data", workers=Processes(1), on_error="skip")
+    assert result.splits == {"train": 3} and result.metadata["faces"] == "aligned"
+    seen, detector = pictures_in(tmp_path / "data", (218, 178)), FaceDetector()
+    crops = [c for n in (0, 2) for c in crop_faces(open_picture(photos / NAMES[n]), detector)]
+    for (name, *box), crop in zip(boxes, crops, strict=True):
+        difference = seen[boxed_name(name, box)].astype(int) - crop.image
+        assert np.abs(difference).mean() < 3  # found in a part of the photo, in another grid
+    with pytest.raises(ConfigError, match="faces=whole: expected no boxes"):
+        prepare(source, tmp_path / "other", faces="whole")
+    with pytest.raises(ConfigError, match="the four columns"):
+        FolderSource(photos, table, box_columns=("left", "top"))
 
 
 def test_a_photo_without_a_face_stops_or_is_left_out(photos, tmp_path, capsys):

@@ -43,6 +43,7 @@ _ALL_BUT = "all but synthetic_faces"
 _SYNTHETIC_PREFIX = "synthetic_"
 # What --faces came to.
 _FACES = {
+    "boxed": "pictures: the face in each row's box, cropped as tfac-predict crops it",
     "largest": "pictures: the largest face of each photo, cropped as tfac-predict crops it",
     "aligned": "pictures: faces cropped as CelebA's, as tfac-predict crops those of photos",
     "whole": "pictures: whole, as they are; tfac-predict takes whole pictures too",
@@ -189,6 +190,13 @@ _define(
     "write a file for --classes to begin with, from the table, and end.",
 )
 _define("folder", "key_column", None, "the pictures' column; by default the first.")
+_define(
+    "folder",
+    "box_columns",
+    [],
+    "columns with left, top, right and bottom of a face in pixels of the photo, in place of "
+    "--faces; a photo may then have a row for each of its faces.",
+)
 _define("folder", "attributes", [], "columns that are attributes; by default all others.")
 _define(
     "folder",

@@ -71,6 +71,45 @@ def crop_faces(
     return crops
 
 
+def crop_face_in(picture: np.ndarray, detector: FaceDetector, box: Rectangle) -> FaceCrop | None:
+    """Crops the face that a box is drawn round, as `crop_faces` does; its image is left out.
+
+    The face is looked for around the box, so that boxes may be drawn tightly or widely.
+
+    Args:
+        picture: uint8 [H, W, 3], RGB, upright.
+        detector: finds the face and its landmarks.
+        box: left, top, right and bottom in pixels of the photo.
+
+    Returns:
+        The face that shares most with the box, all in pixels of the photo; None where none is
+        found there.
+    """
+    left, top, right, bottom = box
+    across, down = (right - left) // 2 + 1, (bottom - top) // 2 + 1
+    corner = np.array([max(0, left - across), max(0, top - down)])
+    region = picture[corner[1] : max(0, bottom + down), corner[0] : max(0, right + across)]
+    faces = crop_faces(region, detector) if region.size else []
+    moved = [tuple(int(side) for side in f.rectangle + np.tile(corner, 2)) for f in faces]
+    shared = [overlap(rectangle, box) for rectangle in moved]
+    if not any(shared):
+        return None
+    best = int(np.argmax(shared))
+    to_crop = faces[best].aligned.to_crop.copy()
+    to_crop[:, 2] -= to_crop[:, :2] @ corner
+    aligned = AlignedFace(np.empty((0, 0, 3), np.uint8), to_crop)
+    return FaceCrop(aligned.image, moved[best], aligned, faces[best].dlib_landmarks + corner)
+
+
+def overlap(first: Rectangle, second: Rectangle) -> float:
+    """Returns the intersection over union of two rectangles, in [0, 1]."""
+    width = min(first[2], second[2]) - max(first[0], second[0])
+    height = min(first[3], second[3]) - max(first[1], second[1])
+    shared = max(width, 0) * max(height, 0)
+    areas = sum((box[2] - box[0]) * (box[3] - box[1]) for box in (first, second))
+    return shared / (areas - shared)
+
+
 def whole_crop(picture: np.ndarray) -> FaceCrop:
     """Returns a picture that is a face crop already, uint8 [H, W, 3], as one."""
     height, width = picture.shape[:2]

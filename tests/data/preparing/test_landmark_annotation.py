@@ -11,7 +11,6 @@ from tfac.data.preparing.landmark_annotation import (
     AnnotationJob,
     annotate,
     find_landmarks,
-    overlap,
 )
 from tfac.data.preparing.workers import Processes
 from tfac.data.sources.celeba import ALIGNMENT
@@ -129,13 +128,6 @@ def test_of_several_faces_the_one_at_the_known_place_counts():
     assert status == DETECTED
     np.testing.assert_allclose(points[0], [90 / 178, 134 / 218], atol=1e-6)
     assert find_landmarks(picture, StubDetector((0, 0, 60, 60)), ALIGNMENT)[1] == ASSUMED
-
-
-def test_overlap_is_intersection_over_union():
-    assert overlap((0, 0, 2, 2), (0, 0, 2, 2)) == 1
-    assert overlap((0, 0, 2, 2), (1, 0, 3, 2)) == pytest.approx(1 / 3)
-    assert overlap((0, 0, 2, 2), (2, 2, 4, 4)) == 0
-    assert overlap((0, 0, 1, 1), (5, 5, 6, 6)) == 0
 
 
 @pytest.mark.slow

@@ -18,7 +18,7 @@ from tfac.data.preparing.workers import Workers
 from tfac.errors import DataError
 from tfac.files import whole_file
 from tfac.photos.alignment import CROP_HEIGHT, CROP_WIDTH, apply, cut
-from tfac.photos.face_crops import crop_faces
+from tfac.photos.face_crops import crop_face_in, crop_faces, overlap
 from tfac.photos.face_detection import FaceDetector, Rectangle
 from tfac.photos.pictures import PHOTO_FORMATS, RECORD_FORMATS, PictureFiles, open_picture
 from tfac.progress import progress
@@ -90,6 +90,7 @@ class AnnotationJob:
         alignment: where the faces are; None where they may be anywhere.
         crops_faces: the pictures are photos, and of each the largest face is cut out, as prediction
             cuts it.
+        boxed: the face in a box is cut out in its place, and names are those of `boxed_name`.
     """
 
     pictures: PictureFiles
@@ -98,6 +99,10 @@ class AnnotationJob:
     find_landmarks: bool = True
     alignment: Alignment | None = None
     crops_faces: bool = False
+    boxed: bool = False
+
+    def _photo(self, name: str) -> str:
+        return name.rpartition("#")[0] if self.boxed else name
 
     @property
     def problems(self) -> dict[int, str]:
@@ -110,10 +115,10 @@ class AnnotationJob:
 
         A crop of a photo is a PNG, so that the network sees the pixels that prediction gives it.
         """
-        encoded = self.pictures.read(name)
+        encoded = self.pictures.read(self._photo(name))
         if not self.crops_faces:
             return encoded
-        photo = open_picture(encoded, self.pictures.describe(name))
+        photo = open_picture(encoded, self.pictures.describe(self._photo(name)))
         stream = io.BytesIO()
         crop = cut(photo, chunk.to_crop[i], (CROP_WIDTH, CROP_HEIGHT))
         Image.fromarray(crop).save(stream, "PNG")
@@ -154,24 +159,35 @@ class AnnotationJob:
         for i, name in enumerate(names):
             what = self.pictures.describe(name)
             try:
-                picture = open_picture(self.pictures.read(name), what, formats=formats)
+                encoded = self.pictures.read(self._photo(name))
+                picture = open_picture(encoded, what, formats=formats)
             except DataError as error:
                 status[i], errors[i] = BROKEN, str(error)
                 continue
             sizes[i] = picture.shape[:2]
             if self.crops_faces:
-                faces = crop_faces(picture, detector)
+                if self.boxed:
+                    box = tuple(map(int, name.rpartition("#")[2].split(",")))
+                    face = crop_face_in(picture, detector, box)
+                    faces = [face] if face else []
+                else:
+                    faces = crop_faces(picture, detector)
                 if not faces:
                     errors[i] = f"{what}: {_NO_FACE_FOUND}"
                     continue
                 status[i], num_faces[i] = DETECTED, len(faces)
-                sizes[i], to_crop[i] = faces[0].image.shape[:2], faces[0].aligned.to_crop
+                sizes[i], to_crop[i] = (CROP_HEIGHT, CROP_WIDTH), faces[0].aligned.to_crop
                 if self.find_landmarks:
                     placed = apply(to_crop[i], faces[0].dlib_landmarks)
                     points[i] = placed / (CROP_WIDTH, CROP_HEIGHT)
             elif self.find_landmarks:
                 points[i], status[i] = find_landmarks(picture, detector, self.alignment)
         return Chunk(sizes, points, status, np.array(errors, np.str_), to_crop, num_faces)
+
+
+def boxed_name(photo: str, box: Rectangle) -> str:
+    """Returns the name of the face that a box is drawn round in a photo."""
+    return f"{photo}#{','.join(map(str, box))}"
 
 
 def annotate(job: AnnotationJob, workers: Workers) -> Iterator[tuple[int, Chunk]]:
@@ -261,12 +277,3 @@ def find_landmarks(
         return np.full((68, 2), 0.5, np.float32), NO_FACE
     points = detector.landmarks(picture, face)
     return (points / scale).astype(np.float32), DETECTED if detected else ASSUMED
-
-
-def overlap(first: Rectangle, second: Rectangle) -> float:
-    """Returns the intersection over union of two rectangles, in [0, 1]."""
-    width = min(first[2], second[2]) - max(first[0], second[0])
-    height = min(first[3], second[3]) - max(first[1], second[1])
-    shared = max(width, 0) * max(height, 0)
-    areas = sum((box[2] - box[0]) * (box[3] - box[1]) for box in (first, second))
-    return shared / (areas - shared)

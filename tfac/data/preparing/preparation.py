@@ -58,6 +58,7 @@ LANDMARK_CHOICES: dict[str, LandmarkScheme] = {
 # then what the records hold), or the picture as it is, which is cropped so already or otherwise.
 LARGEST = "largest"
 FACE_CHOICES = (LARGEST, *FACES)
+BOXED = "boxed"  # the faces that the source draws boxes round, each cropped so
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -237,7 +238,8 @@ def _prepare(
         work_folder / fingerprint,
         find_landmarks=with_dlib,
         alignment=CELEBA_ALIGNMENT if faces == ALIGNED else source.alignment,
-        crops_faces=faces == LARGEST,
+        crops_faces=faces in (LARGEST, BOXED),
+        boxed=faces == BOXED,
     )
     aspect = source.landmark_aspect if landmarks == "celeba_5" else None
     statuses, several_faces = _annotate(job, splits, workers, problems, aspect)
@@ -369,6 +371,10 @@ def _fingerprint(
 
 def _choose_faces(source: Source, faces: str | None, landmarks: str) -> str:
     own = source.faces
+    if source.boxed:
+        if faces:
+            raise ConfigError(f"faces={faces}: expected no boxes of faces. Received: both")
+        return BOXED
     if faces is None:
         return own or (WHOLE if landmarks == "none" else LARGEST)
     if faces not in FACE_CHOICES:

@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from tfac.attributes import ATTRIBUTES, AttributeGroups, celeba_name
+from tfac.data.preparing.landmark_annotation import boxed_name
 from tfac.data.sources.keys import PictureKeys
 from tfac.data.sources.labels import (
     Cut,
@@ -72,6 +73,8 @@ class FolderSource(Source):
         label_cut: labels are shares of annotators in [0, 1]; at least this one is yes.
         classes: JSON that makes attributes of the classes of columns; see
             `tfac.data.sources.labels.read_classes`.
+        box_columns: the columns with left, top, right and bottom of a face, in pixels of the
+            upright photo; a photo may then have a row for each of its faces, all in one split.
         archive: the zip archive that pictures inside a Parquet table pass through; removed when all
             is done.
 
@@ -98,6 +101,7 @@ class FolderSource(Source):
         label_values: str | None = None,
         label_cut: float | None = None,
         classes: str | os.PathLike | None = None,
+        box_columns: Sequence[str] = (),
         archive: str | os.PathLike | None = None,
     ):
         if not name.isidentifier() or name != name.lower():
@@ -119,7 +123,14 @@ class FolderSource(Source):
         first = self._tables[0]
         self._key_column = key_column or first.columns[0]
         self._split_column, self._group_column = split_column, group_column
+        if len(box_columns) not in (0, 4):
+            raise ConfigError(
+                "box_columns: expected the four columns of left, top, right and bottom. "
+                f"Received: {', '.join(box_columns)}"
+            )
+        self._box_columns, self.boxed = tuple(box_columns), bool(box_columns)
         special = [c for c in (self._key_column, split_column, group_column) if c]
+        special += box_columns
         columns = [c for c in first.columns[first.has_pictures :] if c not in special]
         if attributes:
             spelled = {celeba_name(column) or column: column for column in columns}
@@ -147,6 +158,8 @@ class FolderSource(Source):
             "group_column": group_column,
             "attribute_groups": self.groups and self.groups.to_dict(),
         }
+        if box_columns:
+            self.settings["box_columns"] = list(box_columns)
         if content:
             self.settings["classes"] = content.content
 
@@ -159,7 +172,8 @@ class FolderSource(Source):
         keys = PictureKeys(self.pictures)
         split_of_name = self._read_split_file(keys, problems)
         rows = {split: _Rows() for split in SPLITS}
-        lines: dict[str, str] = {}  # picture to where its row is
+        lines: dict[str, str] = {}  # picture, or face, to where its row is
+        with_row: set[str] = set()  # pictures
         splits_of_group: dict[str, tuple[str, str]] = {}
         for table, line, row in self._rows(problems):
             key, where = row[self._key_column].strip(), f"{table.path} line {line}"
@@ -172,14 +186,17 @@ class FolderSource(Source):
                     reading.label(row[column], attribute)
                     for attribute, (column, reading) in self._readings.items()
                 ]
+                box = self._box(row)
             except ValueError as error:
                 problems.report("malformed row", f"{where}: {error} (row of {key})")
-                lines.update(dict.fromkeys(names, where))
+                with_row.update(names)
                 continue
             group = row[self._group_column].strip() if self._group_column else ""
-            if not group and len(names) > 1:
-                group = key  # a folder
-            for name in names:
+            if not group and (box or len(names) > 1):
+                group = key  # a photo of several faces, or a folder
+            with_row.update(names)
+            for photo in names:
+                name = boxed_name(photo, box) if box else photo
                 if name in lines:
                     problems.report(
                         "doubled row",
@@ -189,7 +206,7 @@ class FolderSource(Source):
                     continue
                 lines[name] = where
                 try:
-                    split = self._split(table, name, row, group or name, split_of_name)
+                    split = self._split(table, photo, row, group or photo, split_of_name)
                 except ValueError as error:
                     problems.report("malformed row", f"{where}: {error} (row of {name})")
                     continue
@@ -197,18 +214,34 @@ class FolderSource(Source):
                 if group and first_split != split:
                     problems.report(
                         "group in two splits",
-                        f"{where}: expected {self._group_column or 'folder'} {group!r} in "
+                        f"{where}: expected {self._group_column or 'all of'} {group!r} in "
                         f"{first_split}, as in {first_place}. Received: {split}",
                     )
                     continue
                 rows[split].add(name, line, labels)
-        for name in sorted(set(self.pictures.names) - lines.keys()):
+        for name in sorted(set(self.pictures.names) - with_row):
             problems.report(
                 "picture without a row",
                 f"{self.pictures.describe(name)}: expected a row in {self._file}, found none",
             )
         file = self._file
         return filled({name: part.to_split(file) for name, part in rows.items() if part.keys}, file)
+
+    def _box(self, row: Mapping[str, str]) -> tuple[int, ...] | None:
+        """Returns where the row's face is, in whole pixels."""
+        if not self._box_columns:
+            return None
+        texts = [row[column].strip() for column in self._box_columns]
+        try:
+            left, top, right, bottom = box = tuple(round(float(text)) for text in texts)
+            if left >= right or top >= bottom:
+                raise ValueError
+        except (ValueError, OverflowError):
+            raise ValueError(
+                f"expected left, top, right and bottom of a face in pixels in "
+                f"{', '.join(self._box_columns)}. Received: {', '.join(map(shown, texts))}"
+            ) from None
+        return box
 
     def clean_up(self) -> None:
         """Removes the archive that pictures passed through."""

@@ -88,6 +88,8 @@ class Source(abc.ABC):
             if they are of the pictures as they are.
         alignment: where the faces are; None if they may be anywhere.
         faces: what the pictures are, of `tfac.photos.face_crops.FACES`; None if it does not say.
+        boxed: it says where in a photo each face is; names are then those of
+            `tfac.data.preparing.landmark_annotation.boxed_name`.
         settings: what else its records follow from, as JSON can hold it.
         notes: what was read otherwise than it is written, a sentence each.
     """
@@ -104,6 +106,7 @@ class Source(abc.ABC):
     landmark_aspect: float | None = None
     alignment: Alignment | None = None
     faces: str | None = None
+    boxed: bool = False
     settings: Mapping[str, Any] = {}
     notes: Sequence[str] = ()
 
