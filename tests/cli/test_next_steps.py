@@ -96,6 +96,7 @@ def test_networks_train_on_own_photos_and_attributes(own_photos, tmp_path, model
         assert sentence in output
 
 
+@pytest.mark.slow
 def test_options_that_were_given_are_no_others_but_refused(own_photos):
     prepare(own_photos)
     options = ["--model=mgg_net", "--data_dir=data", "--workdir=runs/refused", "--batch_size=24"]
