@@ -144,6 +144,15 @@ def test_network_is_what_the_config_says(options, outputs):
     assert model.backbone.dtype_policy.name == "mixed_bfloat16"
 
 
+@pytest.mark.parametrize("model", ["mcnn_aux", "ps_mcnn"])
+def test_attributes_that_a_paper_does_not_group_are_a_group_of_their_own(model):
+    attributes = ("Male", "Scarf", "Cap")
+    groups = default_groups(attributes)
+    network = create_network(TrainConfig(model=model), attributes, DLIB_72, groups, None)
+    assert network.groups["other"] == ("Scarf", "Cap")
+    assert network.groups.keys() > {"other"}
+
+
 def save_tiny_backbone(path, sides=(None, None)):
     images = keras.Input((*sides, 3))
     maps = keras.layers.Conv2D(4, 3, strides=8, padding="same")(images)

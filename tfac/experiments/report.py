@@ -27,6 +27,8 @@ from tfac.training.curves import Series, changing_tags, read_series
 
 Outcomes = Mapping[str, Outcome]
 
+_COMMONER = "commoner answer"
+
 
 def write_experiment_report(
     output_dir: Path, protocol: str, split: str, asked: Sequence[str] = ("all",)
@@ -69,7 +71,7 @@ def format_outcomes(output_dir: Path, protocol: str, split: str, asked: Sequence
     """
     outcomes = read_outcomes(output_dir, protocol, split)
     outcomes = {name: outcomes[name] for name in select(asked, protocol)}
-    width = max(map(len, outcomes))
+    width = max(map(len, [*outcomes, _COMMONER]))
     lines = [f"{'percent':{width}}  {'accuracy':>14}  {'balanced':>14}  seeds"]
     for name, outcome in outcomes.items():
         cells = [
@@ -79,7 +81,7 @@ def format_outcomes(output_dir: Path, protocol: str, split: str, asked: Sequence
         lines.append(f"{name:{width}}  {'  '.join(cells)}  {len(outcome.results):>5}")
     majority = majority_accuracy(outcomes)
     if not math.isnan(majority):
-        lines.append(f"{'commoner answer':{width}}  {majority:>14.2f}  {50:>14.2f}")
+        lines.append(f"{_COMMONER:{width}}  {majority:>14.2f}  {50:>14.2f}")
     return "\n".join(lines)
 
 
