@@ -2,6 +2,7 @@
 
 import functools
 import os
+import shlex
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -418,7 +419,8 @@ def _print_result(path: Path, splits: dict[str, int], already_there: bool, start
 
 
 def _print_next_command(name: str) -> None:
-    print(f"next: tfac-train --data_dir={FLAGS.data_dir} --workdir=runs/{name}")
+    train = ["tfac-train", f"--data_dir={FLAGS.data_dir}", f"--workdir=runs/{name}"]
+    print(f"next: {shlex.join(train)}")
 
 
 run = functools.partial(run_program, main)
