@@ -104,7 +104,7 @@ def test_a_share_is_cut():
 
 
 CLASSES = {
-    "Male": {"column": "gender", "yes": ["Male"], "no": ["Female"], "unknown": ["n/a"]},
+    "Male": {"column": "gender", "yes": ["Male"], "no": ["Female"], "unknown": ["unclear"]},
     "Child": {"column": "age", "below": 13},
     "Old": {"column": "age", "from": 60},
 }
@@ -124,7 +124,7 @@ def test_classes_are_read(tmp_path):
     assert labels("Male", "Male", "female", "N/A", "") == [1, 0, UNKNOWN, UNKNOWN]
     assert labels("Child", "12", "13", "") == [1, 0, UNKNOWN]
     assert labels("Old", "59.5", "60") == [0, 1]
-    with pytest.raises(ValueError, match="expected female, male, n/a or blank for Male"):
+    with pytest.raises(ValueError, match="expected female, male, unclear or blank for Male"):
         labels("Male", "other")
 
 

@@ -131,3 +131,15 @@ def test_column_values_are_those_of_all_tables(table, tmp_path):
     assert column_values([first, second], but=["split"]) == {"gender": {"Male", "Female"}}
     with pytest.raises(DataError, match="expected the columns age"):
         column_values([first], ["age"])
+
+
+def test_text_of_windows_and_other_forms_of_tables(tmp_path):
+    path = tmp_path / "labels.csv"
+    path.write_text("picture,Smiling\nä.jpg,1\n", "utf-16")
+    assert [row for _, row in Table(path).rows()] == [{"picture": "ä.jpg", "Smiling": "1"}]
+    path.write_bytes("picture,Smiling\nä.jpg,1\n".encode("cp1252"))
+    with pytest.raises(DataError, match="labels.csv: expected a table in UTF-8"):
+        list(Table(path).rows())
+    (tmp_path / "labels.json").write_text("{}")
+    with pytest.raises(DataError, match="which pandas .* write. Received: .*labels.json"):
+        Table(tmp_path / "labels.json")

@@ -248,9 +248,14 @@ def propose_classes(values: Mapping[str, Collection[str]]) -> dict[str, Any]:
     return {"attributes": attributes}
 
 
+_BLANK = ("na", "n/a", "<na>", "null")
+
+
 def standard_value(text: str) -> str:
-    """Returns a label without space and in lower case; 1.0 as 1, "nan" (no number) as blank."""
+    """Returns a label without space and in lower case; 1.0 as 1, NaN, NA and null as blank."""
     text = text.strip().lower()
+    if text in _BLANK:
+        return ""
     try:
         number = float(text)
     except ValueError:

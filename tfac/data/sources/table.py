@@ -1,5 +1,6 @@
 """Tables of labels or splits: CSV in its many forms, CelebA's own form, and Parquet."""
 
+import codecs
 import csv
 import posixpath
 import re
@@ -16,6 +17,8 @@ _DELIMITERS = ",;\t"
 _BATCH_ROWS = 1024
 _BATCH_PICTURES = 64
 _PICTURE = re.compile(r"\.(jpe?g|png|webp|avif)$", re.IGNORECASE)
+_OTHER_FORMS = (".json", ".jsonl", ".xls", ".xlsx", ".ods", ".pkl", ".npy", ".npz", ".mat", ".xml")
+_NO_TEXT = "expected a table in UTF-8, which spreadsheets write as CSV UTF-8"
 # What pandas and pyarrow call an index that has no name.
 _NO_NAME = re.compile(r"|Unnamed: \d+|__index_level_\d+__")
 
@@ -48,8 +51,11 @@ class Table:
         self.path = path
         self.has_pictures = False
         self.notes: list[str] = []
-        if not path.is_file():
-            raise DataError(f"expected a table (.csv, .tsv, .txt or .parquet). Received: {path}")
+        if not path.is_file() or path.suffix.lower() in _OTHER_FORMS:
+            raise DataError(
+                "expected a table (.csv, .tsv, .txt or .parquet), which pandas and spreadsheets "
+                f"write. Received: {path}"
+            )
         self._is_parquet = path.suffix.lower() == ".parquet"
         self._names = self._parquet_names() if self._is_parquet else self._csv_names(headless)
         unnamed = [i for i, name in enumerate(self._names) if _NO_NAME.fullmatch(name)]
@@ -106,7 +112,7 @@ class Table:
             with self._open() as file:
                 first, second = file.readline().strip("\r\n"), file.readline()
         except UnicodeDecodeError as error:
-            raise DataError(f"{self.path}: expected text in UTF-8. {error}") from error
+            raise DataError(f"{self.path}: {_NO_TEXT}. {error}") from error
         self._first_row = 2
         self._delimiter = max(_DELIMITERS, key=first.count)
         if first.strip().isdecimal() and second.strip():
@@ -136,7 +142,7 @@ class Table:
                 rows = (values for line, values in self._split(file) if line >= self._first_row)
                 return next((row[0] for row in rows if row), "0").strip().isdecimal()
         except (csv.Error, UnicodeDecodeError) as error:
-            raise DataError(f"{self.path}: the table cannot be read: {error}") from error
+            raise DataError(f"{self.path}: {_NO_TEXT}. {error}") from error
 
     def _csv_rows(self, problems: Problems | None) -> Iterator[tuple[int, dict[str, str]]]:
         fewest = self._named[-1] + 1
@@ -154,7 +160,7 @@ class Table:
                             f"Received: {len(values)}",
                         )
         except (csv.Error, UnicodeDecodeError) as error:
-            raise DataError(f"{self.path}: the table cannot be read: {error}") from error
+            raise DataError(f"{self.path}: {_NO_TEXT}. {error}") from error
 
     def _split(self, lines) -> Iterator[tuple[int, list[str]]]:
         """Yields the line on which each row ends, from 1, and its values."""
@@ -168,7 +174,9 @@ class Table:
 
     def _open(self):
         try:
-            return self.path.open(encoding="utf-8-sig", newline="")
+            with self.path.open("rb") as file:
+                utf_16 = file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+            return self.path.open(encoding="utf-16" if utf_16 else "utf-8-sig", newline="")
         except OSError as error:
             raise DataError(f"{self.path}: the file cannot be read: {error.strerror}") from error
 
