@@ -38,8 +38,10 @@ def test_bytes_come_by_rows_and_by_columns(body):
     assert arrays["image_bytes"].tolist() == [PICTURE, b""]
 
 
-def test_base64_may_lack_its_padding_as_in_tensorflow_serving():
-    assert read('{"inputs": [{"b64": "YQ"}]}', ONE_STRING)["image_bytes"].tolist() == [b"a"]
+def test_base64_may_lack_padding_and_have_white_space_as_in_tensorflow_serving():
+    for text in ("YQ", "YQ==", "Y\\nQ=\\r\\n=", " YQ"):
+        body = '{"inputs": [{"b64": "' + text + '"}]}'
+        assert read(body, ONE_STRING)["image_bytes"].tolist() == [b"a"]
 
 
 def test_several_inputs_come_by_rows_and_by_columns():
@@ -163,6 +165,9 @@ def test_numbers_are_the_same_when_read_back():
     scores = np.random.default_rng(1).normal(size=(3, 40)).astype(np.float32)
     answer = json.loads(answer_request({"scores": scores}, by_rows=False))
     np.testing.assert_array_equal(np.float32(answer["outputs"]), scores)
+    assert answer_request({"x": np.float32([0.1, -2.5e-9, 3])}, False) == (
+        b'{"outputs": [0.1, -2.5e-09, 3.0]}'
+    )
     assert b"NaN" in answer_request({"scores": np.float32([np.nan])}, by_rows=False)
 
 

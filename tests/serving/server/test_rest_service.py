@@ -88,10 +88,19 @@ def test_body_in_chunks_is_bounded_too(served):
     assert served.post(iter([json.dumps(ROW).encode()])).status_code == 200
 
 
-def test_compressed_body_is_refused(served):
-    body = gzip.compress(json.dumps(ROW).encode())
-    response = served.post(body, headers={"Content-Encoding": "gzip"})
-    assert response.status_code == 415
+@pytest.mark.parametrize(
+    ("body", "encoding", "status"),
+    [
+        (gzip.compress(json.dumps(ROW).encode()), "gzip", 200),
+        (gzip.compress(json.dumps(ROW).encode())[:-9], "gzip", 400),
+        (json.dumps(ROW).encode(), "gzip", 400),
+        (gzip.compress(b" " * 100_001), "gzip", 413),
+        (json.dumps(ROW).encode(), "br", 415),
+    ],
+)
+def test_gzip_bodies_are_taken_and_bounded(served, body, encoding, status):
+    response = served.post(body, headers={"Content-Encoding": encoding})
+    assert response.status_code == status
 
 
 def test_status_and_metadata_have_the_form_of_tensorflow_serving(served):

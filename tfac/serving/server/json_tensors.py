@@ -181,7 +181,7 @@ def _bytes(name: str, leaf: Any) -> bytes:
         return leaf.encode("utf-8", "surrogatepass")
     if not isinstance(leaf, dict) or not _is_base64(leaf):
         raise invalid(f'{name}: expected a string or {{"b64": STRING}}. Received: another value')
-    text = leaf["b64"]
+    text = "".join(leaf["b64"].split())  # white space passes, as in TensorFlow Serving
     try:
         return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
     except (binascii.Error, ValueError) as error:
@@ -189,6 +189,8 @@ def _bytes(name: str, leaf: Any) -> bytes:
 
 
 def _json_value(name: str, output: np.ndarray) -> Any:
+    if output.dtype == np.float32:  # the shortest numbers that are read back as these
+        return output.astype(str).astype(np.float64).tolist()
     if output.dtype != object:
         return output.tolist()
     to_json = _base64_object if name.endswith("_bytes") else _text

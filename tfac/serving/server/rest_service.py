@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 import urllib.parse
+import zlib
 from collections.abc import Sequence
 
 import grpc
@@ -117,11 +118,13 @@ async def read_body(request: Request, limit: int) -> bytearray:
     """Returns a request's body; TensorFlow Serving has no such bounds.
 
     Raises:
-        Refusal: it has more than `limit` bytes, or is compressed.
+        Refusal: it has more than `limit` bytes, also once decompressed, or is compressed otherwise
+            than by gzip, or is no gzip.
         ClientDisconnect: the connection is closed.
     """
-    if request.headers.get("content-encoding", "identity") != "identity":
-        raise invalid("expected a body without content encoding", 415)
+    encoding = request.headers.get("content-encoding", "identity")
+    if encoding not in ("identity", "gzip"):
+        raise invalid("expected a body without content encoding, or with gzip", 415)
     too_large = invalid(f"expected a body of at most {limit} bytes", 413)
     if int(request.headers.get("content-length", "0")) > limit:
         raise too_large
@@ -130,7 +133,18 @@ async def read_body(request: Request, limit: int) -> bytearray:
         body += chunk
         if len(body) > limit:
             raise too_large
-    return body
+    if encoding == "identity":
+        return body
+    decompress = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+    try:
+        plain = decompress.decompress(body, limit)
+    except zlib.error as error:
+        raise invalid(f"expected a gzip body: {error}") from error
+    if decompress.unconsumed_tail:
+        raise too_large
+    if not decompress.eof:
+        raise invalid("expected a whole gzip body")
+    return bytearray(plain)
 
 
 def _json(text: str | bytes, status: int = 200) -> Response:
