@@ -7,7 +7,7 @@ import pytest
 from tfac.evaluation.attribute_metrics import RATE_METRICS, attribute_metrics
 from tfac.evaluation.report import format_report, summarise, write_report
 from tfac.evaluation.split_scores import SplitScores
-from tfac.losses import BinaryCrossentropy
+from tfac.losses import BinaryCrossentropy, get_attribute_loss
 
 ATTRIBUTES = ("Male", "Young", "Bald")
 THRESHOLDS = np.array([0.1, 0.0, -0.2], np.float32)
@@ -107,6 +107,8 @@ def test_table_has_a_row_for_each_attribute_the_means_and_the_slices(report):
     assert any("labels are alike" in line and line.endswith("Bald") for line in lines)
     assert firsts[-6:] == list(report["slices"])
     assert "nan" not in format_report(report, BinaryCrossentropy())
+    line = format_report(report, get_attribute_loss("squared_error")).splitlines()[2]
+    assert line.endswith("55.0%")  # 0.1 as an estimate of 2p - 1
 
 
 def test_report_without_landmarks_says_nothing_of_them(split_scores):

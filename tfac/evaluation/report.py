@@ -108,7 +108,7 @@ def format_report(report: Report, attribute_loss: AttributeLoss) -> str:
             [_percent(values[metric]) for metric in RATE_METRICS],
             f"{values['positives']}",
             f"{values['count']}",
-            f"{float(attribute_loss.probabilities(values['threshold'])):.1%}",
+            f"{float(attribute_loss.probabilities(np.float32(values['threshold']))):.1%}",
         )
         for name, values in report["attributes"].items()
     ]
