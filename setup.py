@@ -21,6 +21,7 @@ SERVING = [
     "starlette>=1.10,<1.11",
     "uvicorn>=0.54,<0.55",
 ]
+HEIC = ["pillow-heif>=1"]
 BEAM = ["apache-beam>=2.77,<2.78"]
 TFMA = ["tensorflow-model-analysis>=0.52,<0.53"]
 PIPELINE = [
@@ -86,12 +87,14 @@ setup(
     ],
     extras_require={
         "beam": BEAM,
+        "heic": HEIC,
         "tfma": TFMA,
         "pipeline": PIPELINE,
         "serving": SERVING,
         "formats": FORMATS,
         "dev": [
             *BEAM,
+            *HEIC,
             *TFMA,
             *PIPELINE,
             *SERVING,

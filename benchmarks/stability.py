@@ -37,7 +37,8 @@ from tfac.inference.predictor import Predictor
 from tfac.photos.alignment import LEFT_EYE, RIGHT_EYE, apply, invert
 from tfac.photos.face_crops import FaceCrop, crop_faces
 from tfac.photos.face_detection import FaceDetector
-from tfac.photos.pictures import PHOTO_FORMATS, open_picture
+from tfac.photos.photo_files import photos_below
+from tfac.photos.pictures import open_picture
 
 _SAVED_MODEL = flags.DEFINE_string("saved_model", None, "Exported model, saved_models/NAME.")
 _PHOTOS = flags.DEFINE_string("photos", None, "Folder of photos; those below it count too.")
@@ -155,8 +156,7 @@ def main(argv: Sequence[str]) -> None:
 
 
 def _photos(folder: Path) -> list[Path]:
-    endings = {e for e, name in Image.registered_extensions().items() if name in PHOTO_FORMATS}
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in endings)
+    paths, _ = photos_below(folder)
     if not paths:
         raise app.UsageError(f"expected photos below --photos. Received: {folder}")
     chosen = np.random.default_rng(_SEED.value).permutation(len(paths))[: _COUNT.value]

@@ -9,24 +9,23 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from PIL import Image
 
 from pipelines.components.beam import create_workers
 from pipelines.components.evaluator import find_export
 from pipelines.components.features import BEAM_RUNNER
-from pipelines.components.source_files import files_below, files_fingerprint
+from pipelines.components.source_files import files_fingerprint
 from pipelines.engine.artifacts import InferenceResult, Input, Model, ModelBlessing, Output
 from pipelines.engine.component import Parameters, component
 from tfac.errors import ConfigError, DataError
 from tfac.files import whole_file, write_json
-from tfac.inference.photo_prediction import FoundFace, predict_crops
+from tfac.inference.photo_prediction import face_row, predict_crops, row_schema
 from tfac.inference.predictor import Predictor
-from tfac.photos.face_crops import FaceCrop, crop_faces, takes_whole, whole_crop
+from tfac.photos.face_crops import FaceCrop, faces_of, takes_whole
 from tfac.photos.face_detection import FaceDetector
-from tfac.photos.pictures import PHOTO_FORMATS, open_picture
+from tfac.photos.photo_files import photos_below
+from tfac.photos.pictures import open_photo
 
 SUMMARY_FILE = "summary.json"
-_SIDES = ("left", "top", "right", "bottom")
 _SUMMARY_KEY = b"tfac"  # of a Parquet file's metadata
 
 Part = tuple[list[str], Path]  # photos, and the file of their faces
@@ -35,7 +34,7 @@ Part = tuple[list[str], Path]  # photos, and the file of their faces
 def photos_fingerprint(parameters: Parameters) -> str:
     """Returns a text that changes when a photo is added, removed or replaced."""
     folder = Path(parameters["photos"])
-    return files_fingerprint(folder, _photos(folder))
+    return files_fingerprint(folder, photos_below(folder)[0])
 
 
 @component(
@@ -88,7 +87,7 @@ def bulk_inferrer(
     if photos_per_file < 1:
         raise ConfigError(f"photos_per_file: expected 1 or more. Received: {photos_per_file}")
     folder = Path(photos).resolve()
-    names = [path.relative_to(folder).as_posix() for path in _photos(folder)]
+    names = [path.relative_to(folder).as_posix() for path in photos_below(folder)[0]]
     if not names:
         raise ConfigError(f"photos: expected pictures in the folder {photos}. Received: none")
     parts = _parts(names, photos_per_file, inference_result.path.resolve())
@@ -101,13 +100,6 @@ def bulk_inferrer(
     summary = _add_up([file for _, file in parts])
     write_json(inference_result.path / SUMMARY_FILE, summary)
     inference_result.properties |= {**summary, "unreadable": len(summary["unreadable"])}
-
-
-def _photos(folder: Path) -> list[Path]:
-    """Returns the photos below a folder, by name."""
-    formats = Image.registered_extensions()
-    files = files_below(folder) if folder.is_dir() else ()
-    return [path for path in files if formats.get(path.suffix.lower()) in PHOTO_FORMATS]
 
 
 def _parts(names: list[str], size: int, folder: Path) -> list[Part]:
@@ -129,12 +121,12 @@ def _look(
     Raises:
         DataError: it cannot be read.
     """
-    picture = open_picture(folder / name)
+    photo = open_photo(folder / name)
     if whole:
-        return [whole_crop(picture)]
+        return faces_of(photo, None)
     if getattr(_of_thread, "upsample", None) != upsample:
         _of_thread.detector, _of_thread.upsample = FaceDetector(upsample), upsample
-    return crop_faces(picture, _of_thread.detector, search_size)
+    return faces_of(photo, _of_thread.detector, search_size)
 
 
 @functools.lru_cache(maxsize=1)
@@ -160,7 +152,7 @@ def _infer(part: Part, export: Path, batch_size: int, aligned: bool | None, look
 
     rows, without_face = [], 0
     for name, faces in predict_crops(crops(), predictor):
-        rows += [_row(name, face) for face in faces]
+        rows += [face_row(name, face) for face in faces]
         without_face += not faces
     summary = {
         "photos": len(names),
@@ -168,31 +160,9 @@ def _infer(part: Part, export: Path, batch_size: int, aligned: bool | None, look
         "without_face": without_face,
         "unreadable": unreadable,
     }
-    schema = _schema(predictor).with_metadata({_SUMMARY_KEY: json.dumps(summary)})
+    schema = row_schema(predictor.attributes).with_metadata({_SUMMARY_KEY: json.dumps(summary)})
     with whole_file(file) as aside:
         pq.write_table(pa.Table.from_pylist(rows, schema), aside)
-
-
-def _row(name: str, face: FoundFace) -> dict[str, Any]:
-    probabilities = face.prediction.probabilities
-    return {
-        "photo": name,
-        **dict(zip(_SIDES, face.rectangle, strict=True)),
-        **face.prediction.predictions,
-        **{f"{attribute}_probability": value for attribute, value in probabilities.items()},
-    }
-
-
-def _schema(predictor: Predictor) -> pa.Schema:
-    attributes = predictor.attributes
-    return pa.schema(
-        [
-            ("photo", pa.string()),
-            *((side, pa.int32()) for side in _SIDES),
-            *((name, pa.bool_()) for name in attributes),
-            *((f"{name}_probability", pa.float32()) for name in attributes),
-        ]
-    )
 
 
 def _add_up(files: list[Path]) -> dict[str, Any]:

@@ -5,8 +5,10 @@ import tarfile
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
+from pyarrow import csv
 
 from tests.cli import programs
 from tests.serving.server.broken_pictures import broken_picture
@@ -99,7 +101,7 @@ def test_photo_without_a_face_is_named(tiny_export, photos):
     "arguments, message",
     [
         (["--saved_model=m"], "expected photos or folders"),
-        (["--saved_model=m", "."], "expected pictures"),
+        (["--saved_model=m", "--format=parquet", "a.jpg"], "expected --output=FILE"),
         (["--saved_model=absent", "a.jpg"], "there is none at absent"),
         (["--saved_model=m", "--model=m", "a.jpg"], "--server and --model together"),
         (["--server=h:1", "a.jpg"], "--server and --model together"),
@@ -107,9 +109,98 @@ def test_photo_without_a_face_is_named(tiny_export, photos):
     ],
 )
 def test_unusable_arguments_are_refused_in_one_line(arguments, message, tmp_path):
+    (tmp_path / "a.jpg").touch()
     done = predict(*arguments, cwd=tmp_path)
     assert done.returncode == 1 and message in done.stderr
     assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "argument, message",
+    [
+        (".", "expected photos (.jpg, "),
+        ("https://example.com/a.jpg", "Received: a URL; nothing is loaded"),
+        ("missing.jpg", "missing.jpg: the file is missing"),
+        ("*.jpg", "*.jpg: expected photos. Received: no file of this form"),
+    ],
+)
+def test_what_is_no_photo_is_named_with_its_reason(argument, message, tmp_path):
+    done = predict("--saved_model=m", "--format=json", argument, cwd=tmp_path)
+    assert done.returncode == 1
+    said, summary = done.stderr.splitlines()
+    assert said == f"error: {json.loads(done.stdout)['error']}" and message in said
+    assert said.startswith(f"error: {argument}: ") and summary.startswith("1 photo, 0 faces")
+
+
+@pytest.fixture
+def album(tmp_path) -> Path:
+    """A folder of four crops in two folders, and what is no photo of it."""
+    album = tmp_path / "album"
+    (album / "2024").mkdir(parents=True)
+    for number, name in enumerate(("a.jpg", "b.avif", "2024/c.webp")):
+        save_crop(album / name, number)
+    save_crop(album / "2024" / "d.jfif", 3, format="JPEG")
+    (album / "._a.jpg").write_bytes(bytes(24))
+    (album / "notes.txt").touch()
+    (album / "clip.mp4").touch()
+    return album
+
+
+def test_folders_and_patterns_are_gone_through_and_the_rest_is_counted(tiny_export, album):
+    flags = [f"--saved_model={tiny_export}", "--aligned", "--format=json"]
+    done = predict(*flags, "album", "alb*", "album/*.jpg", "album/gone.jpg", cwd=album.parent)
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    below = ["album/a.jpg", "album/b.avif", "album/2024/c.webp", "album/2024/d.jfif"]
+    expected = [*below, *below, "album/a.jpg", "album/gone.jpg"]
+    assert [line["photo"] for line in lines] == expected
+    assert "error: album/gone.jpg: the file is missing" in done.stderr
+    assert done.stderr.count("album: passed over 1 .mp4, 1 .txt, 1 hidden\n") == 2
+    assert done.returncode == 1 and "10 photos, 9 faces; 1 photo unreadable" in done.stderr
+
+
+def test_tables_have_a_row_for_each_face(tiny_export, album):
+    (album / "broken.jpg").write_bytes(b"no picture")
+    tables = []
+    for kind, read in (("csv", csv.read_csv), ("parquet", pq.read_table)):
+        file = album.parent / f"faces.{kind}"
+        flags = [f"--saved_model={tiny_export}", "--aligned", f"--format={kind}"]
+        done = predict(*flags, f"--output={file}", album)
+        assert done.returncode == 1 and not done.stdout and "broken.jpg" in done.stderr
+        tables.append(read(file).to_pylist())
+    done = predict(f"--saved_model={tiny_export}", "--aligned", "--format=json", album)
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    lines = [line for line in lines if "error" not in line]
+    for table in tables:
+        assert [row["photo"] for row in table] == [line["photo"] for line in lines]
+        for row, line in zip(table, lines, strict=True):
+            (face,) = line["faces"]
+            assert [row[side] for side in face["rectangle"]] == list(face["rectangle"].values())
+            for name, said in face["attributes"].items():
+                assert row[name] == said["shown"]
+                assert row[f"{name}_probability"] == pytest.approx(said["probability"], abs=1e-4)
+
+
+def test_lines_go_on_behind_those_that_a_file_has(tiny_export, album):
+    file = album.parent / "faces.jsonl"
+    flags = [f"--saved_model={tiny_export}", "--aligned", "--format=json", f"--output={file}"]
+    assert predict(*flags, album).returncode == 0
+    whole = file.read_text()
+    first, second = whole.splitlines(keepends=True)[:2]
+    file.write_text(first + second[:-9])
+    done = predict(*flags, album)
+    assert done.returncode == 0 and file.read_text() == whole
+    assert "3 photos, 3 faces; 1 photo in" in done.stderr
+    file.write_text("my notes")
+    done = predict(*flags, album)
+    assert done.returncode == 1 and "expected lines of --format=json" in done.stderr
+    assert file.read_text() == "my notes"
+
+
+def test_of_a_document_of_several_pages_the_first_is_taken_and_that_is_said(tiny_export, tmp_path):
+    pages = [Image.new("RGB", (89, 109), colour) for colour in ("white", "black")]
+    pages[0].save(tmp_path / "scan.tif", save_all=True, append_images=pages[1:])
+    done = predict(f"--saved_model={tiny_export}", "--aligned", tmp_path / "scan.tif")
+    assert done.returncode == 0 and "scan.tif: of its pages the first is taken" in done.stderr
 
 
 def test_portraits_show_their_faces(tiny_export, real_faces, tmp_path):

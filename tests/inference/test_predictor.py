@@ -191,7 +191,8 @@ def test_mutated_pictures_are_refused_by_name_or_answered(predictor, tmp_path):
             refused += 1
             assert str(path) in str(error), picture.kind
         else:
-            assert picture.decodes is not False, picture.kind
+            converted = picture.kind.endswith((" picture", "animation"))  # another format
+            assert converted or picture.decodes is not False, picture.kind
         if number % 50 == 0:
             assert predictor([good])[0].scores == expected
     assert refused > 100

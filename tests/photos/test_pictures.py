@@ -1,13 +1,16 @@
 import io
+import struct
 import zipfile
+import zlib
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
+from tests.photos.profiles import display_p3
 from tfac.errors import DataError
 from tfac.photos import pictures
-from tfac.photos.pictures import RECORD_FORMATS, PictureFiles, open_picture
+from tfac.photos.pictures import RECORD_FORMATS, PictureFiles, as_record, open_photo, open_picture
 
 
 def encode(picture: Image.Image, format: str = "PNG", **options) -> bytes:
@@ -49,6 +52,182 @@ def test_sixteen_bit_grey_is_scaled_not_clipped():
     assert open_picture(encode(grey))[0, :, 0].tolist() == [0, 128, 255]
 
 
+def gradient(top) -> np.ndarray:
+    """Float32 [16, 16] from 0 to `top`."""
+    return np.linspace(0, top, 256, dtype=np.float32).reshape(16, 16)
+
+
+EVEN = np.arange(256).reshape(16, 16)
+
+
+@pytest.mark.parametrize("top", [255, 1023, 4095, 16383, 65535])
+@pytest.mark.parametrize("dtype", [np.uint16, np.int32])
+@pytest.mark.parametrize("format", ["PNG", "TIFF"])
+def test_deep_grey_is_white_at_the_bits_that_its_values_reach(top, dtype, format):
+    if (format, dtype) == ("PNG", np.int32):
+        return
+    encoded = encode(Image.fromarray(gradient(top).round().astype(dtype)), format)
+    assert np.abs(open_picture(encoded)[..., 0].astype(int) - EVEN).max() <= 1
+
+
+@pytest.mark.parametrize("top", [0.9, 1, 5.3, 240, 255, 60_000, 1e7])
+def test_grey_of_floats_is_white_at_1_or_at_what_it_reaches(top):
+    reach = {0.9: 1, 240: 255, 60_000: 65535}.get(top, top)
+    grey = open_picture(encode(Image.fromarray(gradient(top)), "TIFF"))[..., 0]
+    assert np.abs(grey - EVEN * (top / reach)).max() <= 1
+
+
+def test_grey_below_0_is_clipped_where_little_and_black_where_much():
+    little = Image.fromarray(gradient(65535).astype(np.int32) - 42)
+    assert np.abs(open_picture(encode(little, "TIFF"))[..., 0].astype(int) - EVEN).max() <= 1
+    much = Image.fromarray(gradient(65535).astype(np.int32) - 32768)
+    assert np.abs(open_picture(encode(much, "TIFF"))[..., 0].astype(int) - EVEN).max() <= 1
+
+
+def test_grey_is_scaled_by_the_range_that_the_file_states():
+    dark = Image.fromarray(gradient(1000).astype(np.uint16))
+    stated = encode(dark, "TIFF", tiffinfo={281: 4000})  # MaxSampleValue
+    assert open_picture(stated).max() == 64
+    untrue = encode(dark, "TIFF", tiffinfo={281: 1})
+    assert open_picture(untrue).max() == 249
+
+
+def test_unsigned_grey_of_32_bits_uses_all_of_them():
+    grey = Image.fromarray(np.array([[0, -(2**31), -1]], np.int32))
+    sample_format = struct.pack("<HHI", 339, 3, 1)
+    unsigned = encode(grey, "TIFF").replace(sample_format + b"\2", sample_format + b"\1")
+    assert open_picture(unsigned)[0, :, 0].tolist() == [0, 128, 255]
+
+
+def test_floats_that_are_no_numbers_are_black_and_white():
+    grey = np.array([[np.nan, -np.inf, 0.5, np.inf]], np.float32)
+    encoded = encode(Image.fromarray(grey), "TIFF")
+    assert open_picture(encoded)[0, :, 0].tolist() == [0, 0, 128, 255]
+
+
+def png_of_16_bits(colours: np.ndarray) -> bytes:
+    """A PNG of colours uint16 [H, W, 3], which Pillow does not write."""
+
+    def chunk(name, data):
+        crc = struct.pack(">I", zlib.crc32(name + data))
+        return struct.pack(">I", len(data)) + name + data + crc
+
+    height, width = colours.shape[:2]
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in colours)
+    header = struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*each) for each in chunks)
+
+
+@pytest.mark.parametrize("top", [4095, 65535])
+def test_colour_of_16_bits_is_white_at_the_bits_that_its_values_reach(noise, top):
+    encoded = png_of_16_bits(np.round(noise * (top / 255.0)).astype(np.uint16))
+    assert np.abs(open_picture(encoded).astype(int) - noise).max() <= 3
+    given = open_picture(as_record(encoded, "a.png"), formats=["PNG"])
+    np.testing.assert_array_equal(given, open_picture(encoded))
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
+def test_display_p3_becomes_srgb(format):
+    orange = Image.new("RGB", (16, 16), (250, 120, 60))
+    options = {} if format in ("PNG", "TIFF") else {"quality": 95}
+    encoded = encode(orange, format, icc_profile=display_p3(), **options)
+    red, green, blue = open_picture(encoded)[8, 8].astype(int)
+    assert red == 255 and abs(green - 113) < 6 and abs(blue - 29) < 12
+    given = open_picture(as_record(encoded, "a"), formats=RECORD_FORMATS)
+    np.testing.assert_array_equal(given[8, 8], (red, green, blue))
+
+
+@pytest.mark.parametrize("profile", ["sRGB", "broken"])
+def test_srgb_and_unusable_profiles_change_nothing(noise, profile):
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    encoded = encode(
+        Image.fromarray(noise), icc_profile=srgb if profile == "sRGB" else b"no profile"
+    )
+    np.testing.assert_array_equal(open_picture(encoded), noise)
+    assert as_record(encoded, "a.png") == encoded
+
+
+def test_of_several_pages_the_first_is_taken(noise):
+    pages = [Image.fromarray(noise), Image.new("RGB", (4, 4))]
+    several = encode(pages[0], "TIFF", save_all=True, append_images=pages[1:])
+    photo = open_photo(several)
+    np.testing.assert_array_equal(photo.image, noise)
+    assert photo.has_pages and not open_photo(encode(pages[0], "TIFF")).has_pages
+
+
+@pytest.mark.parametrize("format", ["GIF", "PNG", "WEBP", "AVIF", "MPO"])
+def test_of_an_animation_the_first_frame_is_taken(format):
+    frames = [Image.new("RGB", (16, 16), colour) for colour in ("white", "black", "red")]
+    encoded = encode(frames[0], format, save_all=True, append_images=frames[1:])
+    assert open_picture(encoded).min() > 250
+
+
+def test_very_large_jpeg_is_decoded_at_half_for_prediction_alone(noise, monkeypatch):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    large = encode(Image.fromarray(noise).resize((60, 40)), "JPEG", exif=exif)
+    monkeypatch.setattr(pictures, "MAX_PIXELS", 2000)
+    photo = open_photo(large)
+    assert photo.image.shape == (30, 20, 3) and photo.scale == 2
+    with pytest.raises(DataError, match="at most 2000 pixels. Received: 60x40"):
+        open_picture(large)
+    with pytest.raises(DataError, match="at most 2000 pixels. Received: 60x40"):
+        open_photo(encode(Image.new("RGB", (60, 40))))
+
+
+def test_photo_of_108_megapixels_is_read():
+    photo = open_photo(encode(Image.new("L", (12_000, 9_000), 200), "JPEG"))
+    assert photo.image.shape == (4_500, 6_000, 3) and photo.scale == 2
+
+
+def test_heic_is_read(noise):
+    pillow_heif = pytest.importorskip("pillow_heif", reason="pillow-heif (tfac[heic])")
+    pillow_heif.register_heif_opener()
+    picture = Image.fromarray(noise).resize((96, 64))
+    encoded = encode(picture, "HEIF", quality=-1)
+    assert np.abs(open_picture(encoded).astype(int) - picture).mean() < 10
+    given = open_picture(as_record(encoded, "a.heic"), formats=["PNG"])
+    np.testing.assert_array_equal(given, open_picture(encoded))
+
+
+def test_heic_without_its_library_names_the_extra(monkeypatch):
+    monkeypatch.setattr(pictures, "_register_heif", lambda: False)
+    heic = struct.pack(">I", 24) + b"ftypheic" + bytes(4) + b"mif1heic" + bytes(100)
+    for door in (open_picture, as_record):
+        with pytest.raises(DataError, match=r"me.heic: .* pip install 'tfac\[heic\]'"):
+            door(heic, "me.heic")
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        b"\0\0\0\x20ftypisom",
+        b"\0\0\0\x14ftypqt  ",
+        b"\x1aE\xdf\xa3",
+        b"RIFF\0\0\0\0AVI LIST",
+        b"\0\0\1\xba",
+    ],
+)
+def test_video_is_refused_with_how_to_take_pictures_out_of_it(start):
+    with pytest.raises(DataError, match="a.mp4: expected a picture .* a video: .* ffmpeg -i"):
+        open_picture(start + bytes(1000), "a.mp4")
+
+
+@pytest.mark.parametrize("name, reason", [("nothing.jpg", "is missing"), ("", "cannot be read")])
+def test_file_that_cannot_be_read_says_why(tmp_path, name, reason):
+    with pytest.raises(DataError, match=f"{name or tmp_path}: the file {reason}"):
+        open_picture(tmp_path / name)
+
+
+@pytest.mark.parametrize("kind", ["plain", "EXIF without a turn", "no picture", "truncated"])
+def test_record_keeps_what_the_graph_decodes_byte_for_byte(noise, kind):
+    options = {"exif": Image.Exif()} if kind == "EXIF without a turn" else {}
+    encoded = encode(Image.fromarray(noise), "JPEG", **options)
+    encoded = {"no picture": b"hello", "truncated": encoded[:-50]}.get(kind, encoded)
+    assert as_record(encoded, "a.jpg") == encoded
+
+
 def test_exif_orientation_is_applied_unless_told_not_to(noise):
     exif = Image.Exif()
     exif[0x0112] = 6  # turn by 90 degrees
@@ -82,11 +261,6 @@ def test_too_many_pixels_are_refused_before_they_are_decoded(monkeypatch):
     monkeypatch.setattr(pictures, "MAX_PIXELS", 10)
     with pytest.raises(DataError, match="expected at most 10 pixels. Received: 4x3"):
         open_picture(encode(Image.new("L", (4, 3))))
-
-
-def test_missing_file_is_named(tmp_path):
-    with pytest.raises(DataError, match="nothing.jpg"):
-        open_picture(tmp_path / "nothing.jpg")
 
 
 @pytest.fixture(params=["folder", "archive"])

@@ -3,21 +3,32 @@
 Examples:
     tfac-predict --saved_model=saved_models/dmm_cnn holiday.jpg family/
     tfac-predict --saved_model=saved_models/dmm_cnn --format=json --draw_dir=drawn *.jpg
+    tfac-predict --saved_model=saved_models/dmm_cnn --format=csv --output=faces.csv photos/
     tfac-predict --server=http://127.0.0.1:8501 --model=dmm_cnn holiday.jpg
 
 Faces are found on this machine; a --server gets their crops alone.
+
+Photos are JPEG, PNG, WebP, AVIF, GIF, BMP and TIFF, and HEIC with pip install 'tfac[heic]'. A
+folder is gone through with those below it, but for hidden files; a pattern such as '*.jpg' that the
+shell has left is expanded. Of an animation or several pages the first is taken.
 
 A photo that cannot be read or shows no face is named and the others go on; the exit status is then
 1, and 0 when every photo showed a face.
 """
 
+import contextlib
+import csv
 import dataclasses
 import functools
+import glob
+import io
 import json
+import os
+import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from absl import flags
 
@@ -45,9 +56,16 @@ _MODEL = flags.DEFINE_string("model", None, "name of the model on the --server")
 _FORMAT = flags.DEFINE_enum(
     "format",
     "table",
-    ("table", "json"),
-    "what to print: a table of the attributes that each face shows, or one JSON object a line for "
-    "each photo, with every attribute",
+    ("table", "json", "csv", "parquet"),
+    "table: the attributes that each face shows; json: one JSON object a line for each photo, with "
+    "every attribute; csv and parquet: a row for each face, with the photo, left, top, right and "
+    "bottom in pixels, and of each attribute whether it is shown and its probability",
+)
+_OUTPUT = flags.DEFINE_string(
+    "output",
+    None,
+    "file to write to; by default to the standard output, which parquet cannot. With json, photos "
+    "that the file has already are left out, and it goes on",
 )
 _DRAW_DIR = flags.DEFINE_string(
     "draw_dir", None, "folder to write each photo to with boxes, landmarks and attributes drawn"
@@ -72,60 +90,69 @@ _SEARCH_SIZE = flags.DEFINE_integer(
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 32, "faces to predict at once", 1)
 flags.mark_flags_as_mutual_exclusive(["saved_model", "server"], required=True)
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
-
 
 @dataclasses.dataclass(frozen=True)
 class Photo:
     """A photo that was looked at.
 
     Attributes:
-        path: its file.
+        path: its file, or what was given instead of one.
         size: width and height upright, pixels; None where it could not be read.
         error: why it could not be read, else empty.
     """
 
-    path: Path
+    path: str | Path
     size: tuple[int, int] | None = None
     error: str = ""
 
 
 def main(argv: Sequence[str]) -> int:
     """Predicts; returns 0 if every photo showed a face, else 1."""
-    paths = list(photo_paths(argv[1:]))
-    if not paths:
+    photos = list(find_photos(argv[1:]))
+    if not photos:
         raise ConfigError("expected photos or folders of photos after the flags. Received: none")
     if (_SERVER.value is None) != (_MODEL.value is None):
         raise ConfigError("expected --server and --model together. Received: one of them")
+    if _FORMAT.value == "parquet" and not _OUTPUT.value:
+        raise ConfigError("expected --output=FILE with --format=parquet. Received: none")
 
     from tqdm import tqdm
+
+    num_faces, problems, drawings = 0, 0, []
+    with _open_output() as output:
+        photos = [photo for photo in photos if str(photo.path) not in output.known]
+        for photo, faces in _predicted(photos, output):
+            num_faces += len(faces)
+            reason = photo.error or ("" if faces else f"{photo.path}: no face found")
+            if reason:
+                problems += 1
+                tqdm.write(f"error: {reason}", file=sys.stderr)
+            output.add(photo, faces)
+            if _DRAW_DIR.value and not photo.error:
+                drawings.append(_draw(photo, faces, Path(_DRAW_DIR.value), taken=drawings))
+    print(_summary(len(photos), num_faces, problems, drawings, len(output.known)), file=sys.stderr)
+    return 1 if problems else 0
+
+
+def _predicted(photos: Sequence[Photo], output: "Output") -> Iterator[tuple[Photo, Sequence]]:
+    """Yields each photo with its faces; the model is opened if there is one to look at."""
+    if all(photo.error for photo in photos):
+        yield from ((photo, []) for photo in photos)
+        return
 
     from tfac.inference.photo_prediction import predict_crops
     from tfac.photos.face_crops import takes_whole
 
     predictor, metadata = _open_predictor() if _SERVER.value is None else _open_client()
     cuts = metadata["threshold_probabilities"]
-    thresholds = dict(zip(metadata["attributes"], cuts, strict=True))
+    output.start(dict(zip(metadata["attributes"], cuts, strict=True)))
     whole = takes_whole(metadata, _ALIGNED.value)
     if whole and _ALIGNED.value is None:
         print("The model was trained on whole pictures: no faces are looked for", file=sys.stderr)
-    # No bar where nobody watches: the standard error stream is then a file or a pipe.
-    looked_at = (_look(path, whole) for path in progress(paths, unit=" photos", disable=None))
-    num_faces, problems, drawings = 0, 0, []
-    for photo, faces in predict_crops(looked_at, predictor):
-        num_faces += len(faces)
-        reason = photo.error or ("" if faces else f"{photo.path}: no face found")
-        if reason:
-            problems += 1
-            tqdm.write(f"error: {reason}", file=sys.stderr)
-        if _FORMAT.value == "json":
-            tqdm.write(json.dumps(as_json(photo, faces)))
-        elif faces:
-            tqdm.write(as_table(photo, faces, thresholds))
-        if _DRAW_DIR.value and not photo.error:
-            drawings.append(_draw(photo, faces, Path(_DRAW_DIR.value), taken=drawings))
-    print(_summary(len(paths), num_faces, problems, drawings), file=sys.stderr)
-    return 1 if problems else 0
+    # Where nobody watches, short work has no progress to tell.
+    delay = 0 if sys.stderr.isatty() else 30
+    looked_at = (_look(photo, whole) for photo in progress(photos, unit=" photos", delay=delay))
+    yield from predict_crops(looked_at, predictor)
 
 
 def _open_predictor() -> tuple["Predictor", Mapping[str, Any]]:
@@ -149,17 +176,47 @@ def _open_client() -> tuple["Client", Mapping[str, Any]]:
     return client, client.metadata()
 
 
-def photo_paths(arguments: Sequence[str]) -> Iterator[Path]:
-    """Yields the files named, and of each folder named the pictures that it holds, by name."""
+def find_photos(arguments: Sequence[str]) -> Iterator[Photo]:
+    """Yields the photos that arguments stand for; what was passed over in a folder is printed.
+
+    Args:
+        arguments: files, folders, and patterns of their names that the shell did not expand.
+
+    Yields:
+        Each photo; with an error what is no file, such as a URL.
+    """
     for argument in arguments:
+        if re.match(r"\w+://", argument):
+            yield Photo(
+                argument,
+                error=f"{argument}: expected a file or a folder. Received: a URL; nothing is "
+                "loaded from the network, save the photo and give its file",
+            )
+            continue
         path = Path(argument)
-        if path.is_dir():
-            inside = [file for file in sorted(path.iterdir()) if file.suffix.lower() in SUFFIXES]
-            if not inside:
-                raise ConfigError(f"expected pictures ({', '.join(SUFFIXES)}) in the folder {path}")
-            yield from inside
+        exists = os.path.exists(argument)
+        matches = [path] if exists else sorted(glob.glob(argument, recursive=True))
+        if matches:
+            for match in map(Path, matches):
+                yield from _photos_in(match) if match.is_dir() else [Photo(match)]
+        elif glob.has_magic(argument):
+            yield Photo(path, error=f"{argument}: expected photos. Received: no file of this form")
         else:
-            yield path
+            yield Photo(path, error=f"{argument}: the file is missing")
+
+
+def _photos_in(folder: Path) -> Iterator[Photo]:
+    from tfac.photos.photo_files import photos_below
+    from tfac.photos.pictures import PHOTO_SUFFIXES
+
+    photos, passed_over = photos_below(folder)
+    counts = ", ".join(f"{number} {kind}" for kind, number in sorted(passed_over.items()))
+    if photos and counts:
+        print(f"{folder}: passed over {counts}", file=sys.stderr)
+    yield from map(Photo, photos)
+    if not photos:
+        expected = f"expected photos ({', '.join(PHOTO_SUFFIXES)}) in the folder"
+        yield Photo(folder, error=f"{folder}: {expected}. Received: {counts or 'nothing'}")
 
 
 @functools.cache
@@ -169,20 +226,128 @@ def _detector():
     return FaceDetector(_UPSAMPLE.value)
 
 
-def _look(path: Path, whole: bool):
+def _look(photo: Photo, whole: bool):
     """Returns the photo and the crops of its faces."""
-    from tfac.photos.face_crops import crop_faces, whole_crop
-    from tfac.photos.pictures import open_picture
+    from tfac.photos.face_crops import faces_of
+    from tfac.photos.pictures import open_photo
 
+    if photo.error:
+        return photo, []
     try:
-        picture = open_picture(path)
+        opened = open_photo(photo.path)
     except DataError as error:
-        return Photo(path, error=str(error)), []
-    if whole:
-        crops = [whole_crop(picture)]
-    else:
-        crops = crop_faces(picture, _detector(), _SEARCH_SIZE.value)
-    return Photo(path, size=picture.shape[1::-1]), crops
+        return Photo(photo.path, error=str(error)), []
+    if opened.has_pages:
+        from tqdm import tqdm
+
+        tqdm.write(f"{photo.path}: of its pages the first is taken", file=sys.stderr)
+    crops = faces_of(opened, None if whole else _detector(), _SEARCH_SIZE.value)
+    size = tuple(round(side * opened.scale) for side in opened.image.shape[1::-1])
+    return Photo(photo.path, size=size), crops
+
+
+class Output:
+    """Where answers go, in the --format.
+
+    Args:
+        file: open for writing; None is the standard output.
+        known: the photos that it has already.
+    """
+
+    def __init__(self, file: IO | None = None, known: Collection[str] = ()):
+        self._file, self.known = file, known
+        self._thresholds: dict[str, float] = {}
+        self._rows: list[dict] = []
+
+    def start(self, thresholds: dict[str, float]) -> None:
+        """Takes each attribute's probability above which it is predicted."""
+        from tfac.inference.photo_prediction import row_schema
+
+        self._thresholds = thresholds
+        if _FORMAT.value == "csv":
+            self._write(_csv_line(row_schema(tuple(thresholds)).names))
+
+    def add(self, photo: Photo, faces: Sequence) -> None:
+        """Writes what was found in a photo."""
+        from tfac.inference.photo_prediction import face_row
+
+        rows = [face_row(str(photo.path), face) for face in faces]
+        if _FORMAT.value == "json":
+            self._write(json.dumps(as_json(photo, faces)))
+        elif _FORMAT.value == "parquet":
+            self._rows += rows
+        elif _FORMAT.value == "csv":
+            for row in rows:
+                values = (round(v, 4) if isinstance(v, float) else v for v in row.values())
+                self._write(_csv_line(values))
+        elif faces:
+            self._write(as_table(photo, faces, self._thresholds))
+
+    def finish(self) -> None:
+        """Writes what is written all at once."""
+        if _FORMAT.value == "parquet":
+            import pyarrow as pa
+            import pyarrow.parquet as pq
+
+            from tfac.inference.photo_prediction import row_schema
+
+            schema = row_schema(tuple(self._thresholds))
+            pq.write_table(pa.Table.from_pylist(self._rows, schema), self._file)
+
+    def _write(self, text: str) -> None:
+        from tqdm import tqdm
+
+        if self._file is None:
+            tqdm.write(text)
+        else:
+            print(text, file=self._file, flush=True)
+
+
+@contextlib.contextmanager
+def _open_output() -> Iterator[Output]:
+    """Yields where answers go; a file of JSON lines goes on, another appears when it is whole."""
+    from tfac.files import whole_file
+
+    path = _OUTPUT.value
+    if path is None:
+        yield Output()
+        return
+    with contextlib.ExitStack() as stack:
+        try:
+            known, mode = (), "wb" if _FORMAT.value == "parquet" else "w"
+            if _FORMAT.value == "json":
+                known, mode = _known_photos(Path(path)), "a"
+            else:
+                path = stack.enter_context(whole_file(path))
+            encoding = None if mode == "wb" else "utf-8"
+            output = Output(stack.enter_context(open(path, mode, encoding=encoding)), known)
+        except OSError as error:
+            raise ConfigError(f"--output: {_OUTPUT.value} cannot be written: {error}") from error
+        yield output
+        output.finish()
+
+
+def _known_photos(path: Path) -> set[str]:
+    """Returns the photos that a file of JSON lines has; of a line that was cut off it is rid."""
+    if not path.exists():
+        return set()
+    content = path.read_bytes()
+    whole = content[: content.rfind(b"\n") + 1]
+    try:
+        known = {json.loads(line)["photo"] for line in whole.splitlines()}
+        is_ours = content[len(whole) :].startswith(b'{"photo"') or content == whole
+    except (ValueError, KeyError, TypeError):
+        is_ours = False
+    if not is_ours:
+        raise ConfigError(f"--output: expected lines of --format=json in {path}. Received: others")
+    os.truncate(path, len(whole))
+    return known
+
+
+def _csv_line(values: Iterable) -> str:
+    line = io.StringIO()
+    csv.writer(line, lineterminator="").writerow(values)
+    return line.getvalue()
 
 
 def as_json(photo: Photo, faces: Sequence) -> dict:
@@ -227,12 +392,13 @@ def _draw(photo: Photo, faces: Sequence, folder: Path, taken: Sequence[Path]) ->
 
     from tfac.files import whole_file
     from tfac.photos.drawing import DrawnFace, draw_faces
-    from tfac.photos.pictures import open_picture
+    from tfac.photos.pictures import open_photo
 
+    opened = open_photo(photo.path)
     drawn = [
         DrawnFace(
-            face.rectangle,
-            face.landmarks,
+            tuple(side / opened.scale for side in face.rectangle),
+            None if face.landmarks is None else face.landmarks / opened.scale,
             [
                 f"{face.prediction.probabilities[name]:4.0%}  {name.replace('_', ' ')}"
                 for name in face.prediction.shown
@@ -240,7 +406,7 @@ def _draw(photo: Photo, faces: Sequence, folder: Path, taken: Sequence[Path]) ->
         )
         for face in faces
     ]
-    picture = draw_faces(open_picture(photo.path), drawn)
+    picture = draw_faces(opened.image, drawn)
     path, number = folder / f"{photo.path.stem}.jpg", 1
     while path in taken:
         number += 1
@@ -253,10 +419,14 @@ def _draw(photo: Photo, faces: Sequence, folder: Path, taken: Sequence[Path]) ->
     return path
 
 
-def _summary(num_photos: int, num_faces: int, problems: int, drawings: Sequence[Path]) -> str:
+def _summary(
+    num_photos: int, num_faces: int, problems: int, drawings: Sequence[Path], known: int
+) -> str:
     text = f"{_count(num_photos, 'photo')}, {_count(num_faces, 'face')}"
     if problems:
         text += f"; {_count(problems, 'photo')} unreadable or without a face"
+    if known:
+        text += f"; {_count(known, 'photo')} in {_OUTPUT.value} before"
     if drawings:
         text += f"\nWrote {_count(len(drawings), 'drawing')} to {_DRAW_DIR.value}"
     return text

@@ -29,12 +29,13 @@ MARKDOWN_FILE = "model_card.md"
 HTML_FILE = "model_card.html"
 
 _CELEBA_LIKE = ("celeba", "celeb_a", "celebamask_hq", "lfwa")
+_UPRIGHT = "upright, as the model does not apply an EXIF orientation to the bytes that it is sent"
 # What a picture has to be like.
 _PICTURES = {
     ALIGNED: "an encoded JPEG or PNG of one face, cropped as CelebA's are (tfac-predict and the "
-    "page of tfac-serve crop the faces of photos so), of any size",
+    "page of tfac-serve crop the faces of photos so), of any size; " + _UPRIGHT,
     WHOLE: "an encoded JPEG or PNG framed as the training pictures are, which were taken whole; "
-    "of any size",
+    "of any size; " + _UPRIGHT,
 }
 _LOSSES = {
     "squared_error": "an estimate of 2p - 1, where p is the probability",

@@ -2,13 +2,18 @@
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 
 from tfac.inference.prediction import Picture, Prediction
 from tfac.photos.face_crops import FaceCrop
 from tfac.photos.face_detection import Rectangle
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+SIDES = ("left", "top", "right", "bottom")
 
 Photo = TypeVar("Photo")
 
@@ -48,7 +53,7 @@ def found_face(crop: FaceCrop, prediction: Prediction) -> FoundFace:
     if landmarks is None:
         landmarks = crop.dlib_landmarks
     elif crop.aligned is None:
-        landmarks = landmarks * crop.image.shape[1::-1]
+        landmarks = landmarks * crop.rectangle[2:]
     else:
         landmarks = crop.aligned.to_photo(landmarks)
     return FoundFace(crop.rectangle, landmarks, prediction)
@@ -80,10 +85,9 @@ def predict_crops(
 
 def faces_as_json(faces: Sequence[FoundFace]) -> list[dict[str, Any]]:
     """Returns faces as JSON can hold them: rectangles and landmarks in pixels of the photo."""
-    sides = ("left", "top", "right", "bottom")
     return [
         {
-            "rectangle": dict(zip(sides, face.rectangle, strict=True)),
+            "rectangle": dict(zip(SIDES, face.rectangle, strict=True)),
             "landmarks": None if face.landmarks is None else face.landmarks.round(2).tolist(),
             "attributes": {
                 name: {
@@ -96,6 +100,30 @@ def faces_as_json(faces: Sequence[FoundFace]) -> list[dict[str, Any]]:
         }
         for face in faces
     ]
+
+
+def face_row(photo: str, face: FoundFace) -> dict[str, Any]:
+    """Returns a face as a row of a table.
+
+    Returns:
+        ``photo``, as given; ``left``, ``top``, ``right`` and ``bottom``, pixels of the photo; and
+        for each attribute ``NAME`` (is it shown) and ``NAME_probability``, in [0, 1].
+    """
+    said = face.prediction
+    row = {"photo": photo, **dict(zip(SIDES, face.rectangle, strict=True))}
+    for name, is_shown in said.predictions.items():
+        row |= {name: is_shown, f"{name}_probability": said.probabilities[name]}
+    return row
+
+
+def row_schema(attributes: Sequence[str]) -> "pa.Schema":
+    """Returns what the columns of `face_row` are in Parquet."""
+    import pyarrow as pa
+
+    columns = [("photo", pa.string()), *((side, pa.int32()) for side in SIDES)]
+    for name in attributes:
+        columns += [(name, pa.bool_()), (f"{name}_probability", pa.float32())]
+    return pa.schema(columns)
 
 
 def _predicted(

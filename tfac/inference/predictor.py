@@ -9,7 +9,7 @@ import numpy as np
 from tfac.errors import DataError
 from tfac.files import version_folders
 from tfac.inference.prediction import Picture, Prediction
-from tfac.photos.pictures import MAX_PIXELS
+from tfac.photos.pictures import MAX_PIXELS, read_as_record
 
 
 class Predictor:
@@ -67,7 +67,9 @@ class Predictor:
         Args:
             images: JPEG or PNG files by path or as bytes, arrays uint8 [H, W, 3] in [0, 255]
                 (sizes may differ), or one array uint8 [B, H, W, 3]. Files are decoded inside the
-                model exactly as in training; an EXIF orientation is not applied.
+                model exactly as in training; those that are not upright by their EXIF orientation,
+                not in sRGB or of another format are converted first, as tfac-prepare does
+                (`tfac.photos.pictures.as_record`).
 
         Raises:
             DataError: a file is missing or no JPEG or PNG that can be decoded, or an array is no
@@ -78,7 +80,9 @@ class Predictor:
         pictures = [_checked(picture, i) for i, picture in enumerate(images)]
         results: list[Prediction | None] = [None] * len(pictures)
         for batch in self._batches(pictures):
-            answers = self._run([pictures[i] for i in batch])
+            answers = self._run(
+                [pictures[i] for i in batch], [_name(pictures[i], i) for i in batch]
+            )
             for row, i in enumerate(batch):
                 if not answers["valid"][row]:
                     raise DataError(
@@ -98,12 +102,12 @@ class Predictor:
             for start in range(0, len(group), self.batch_size):
                 yield group[start : start + self.batch_size]
 
-    def _run(self, pictures: Sequence[Picture]) -> dict[str, np.ndarray]:
+    def _run(self, pictures: Sequence[Picture], names: Sequence[str]) -> dict[str, np.ndarray]:
         """Runs one batch: arrays of one size, or files."""
         if isinstance(pictures[0], np.ndarray):
             images = np.stack([self._resized(picture) for picture in pictures])
             return self._engine.run("images", {"images": images})
-        encoded = np.array([_read(picture) for picture in pictures], object)
+        encoded = np.array(list(map(read_as_record, pictures, names)), object)
         return self._engine.run("serving_default", {"image_bytes": encoded})
 
     def _resized(self, picture: np.ndarray) -> np.ndarray:
@@ -145,15 +149,6 @@ def _checked(picture: Picture, position: int) -> Picture:
     if 0 in picture.shape:
         raise DataError(f"picture {position}: expected at least one pixel")
     return picture
-
-
-def _read(picture: str | os.PathLike | bytes) -> bytes:
-    if isinstance(picture, bytes):
-        return picture
-    try:
-        return Path(picture).read_bytes()
-    except OSError as error:
-        raise DataError(f"{picture}: cannot be read: {error.strerror}") from error
 
 
 def _name(picture: Picture, position: int) -> str:

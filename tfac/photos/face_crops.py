@@ -10,6 +10,7 @@ from PIL import Image
 from tfac.landmarks import DLIB_68
 from tfac.photos.alignment import AlignedFace, align_face
 from tfac.photos.face_detection import FaceDetector, Rectangle
+from tfac.photos.pictures import OpenedPhoto
 
 # What the pictures of a data set, and so of a network trained on it, are: faces cropped as CelebA's
 # (prediction finds the faces of a photo and crops them so), or pictures as they came (prediction
@@ -42,6 +43,36 @@ def takes_whole(metadata: Mapping[str, Any], aligned: bool | None) -> bool:
         aligned: whether the pictures are face crops already; None where the user does not say.
     """
     return metadata.get("faces", ALIGNED) == WHOLE if aligned is None else aligned
+
+
+def faces_of(
+    photo: OpenedPhoto, detector: FaceDetector | None, search_size: int = 1600
+) -> list[FaceCrop]:
+    """Finds the faces of an opened photo, all in pixels of the photo, as `crop_faces` does.
+
+    Args:
+        photo: as `tfac.photos.pictures.open_photo` gives it.
+        detector: finds faces and their landmarks; None where the photo is a face crop already.
+        search_size: as `crop_faces` takes it.
+    """
+    if detector is None:
+        crops = [whole_crop(photo.image)]
+    else:
+        crops = crop_faces(photo.image, detector, search_size)
+    return crops if photo.scale == 1 else [_enlarged(crop, photo.scale) for crop in crops]
+
+
+def _enlarged(crop: FaceCrop, scale: float) -> FaceCrop:
+    """Returns a crop of a photo decoded at 1 / `scale`, as one of the photo."""
+    aligned, landmarks = crop.aligned, crop.dlib_landmarks
+    if aligned is not None:
+        aligned = AlignedFace(crop.image, aligned.to_crop / (scale, scale, 1))
+    return FaceCrop(
+        crop.image,
+        tuple(round(side * scale) for side in crop.rectangle),
+        aligned,
+        None if landmarks is None else landmarks * np.float32(scale),
+    )
 
 
 def crop_faces(

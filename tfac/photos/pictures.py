@@ -1,5 +1,8 @@
 """Pictures in files: bounded decoding, and the pictures of a folder or a zip archive by name."""
 
+import contextlib
+import dataclasses
+import functools
 import io
 import os
 import zipfile
@@ -9,24 +12,41 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image, JpegImagePlugin
 
 from tfac.errors import DataError
+from tfac.photos.colours import is_srgb, to_srgb
 
-# Formats that Pillow decodes itself, without starting another program.
-PHOTO_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+# Formats that Pillow decodes itself, without starting another program; HEIF with pillow-heif.
+PHOTO_FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "HEIF", "GIF", "BMP", "TIFF")
 # Formats that a record may hold: what TensorFlow decodes inside the graph too.
 RECORD_FORMATS = ("JPEG", "PNG")
+# How the names of their files end.
+PHOTO_SUFFIXES = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".webp", ".avif", ".heic", ".heif"),
+    *(".hif", ".gif", ".bmp", ".tif", ".tiff"),
+)
 
 # The largest picture that is decoded, in pixels: 200 MB once decoded. Below Pillow's own bound.
 MAX_PIXELS = 2**26
+# The largest JPEG of which `open_photo` decodes a part: 134 million.
+MAX_REDUCED_PIXELS = 2**27
 MAX_FILE_BYTES = 256 * 2**20
 
 Image.init()  # Pillow loads most of its formats on demand, but not where they are named
 
-# Formats that `PictureFiles` gives as PNG, which holds the same pixels.
-_CONVERTED_FORMATS = ("WEBP", "AVIF")
-_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".avif")
+_JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
+_HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1", b"heif")
+_VIDEO_STARTS = (b"\x1aE\xdf\xa3", b"\0\0\1\xba", b"\0\0\1\xb3", b"FLV", b"OggS", b"0&\xb2u")
+_TURNS = {  # by EXIF orientation
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 _DECODING_ERRORS = (
     OSError,
     SyntaxError,
@@ -38,6 +58,34 @@ _DECODING_ERRORS = (
 )
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class OpenedPhoto:
+    """A photo as it was decoded.
+
+    Attributes:
+        image: uint8 [H, W, 3], RGB, upright.
+        scale: sides of the photo in those of `image`: 1, or about 2 where it was decoded at half.
+        has_pages: it is the first page of several of a TIFF.
+    """
+
+    image: np.ndarray
+    scale: float = 1.0
+    has_pages: bool = False
+
+
+def open_photo(source: bytes | str | os.PathLike, what: str = "") -> OpenedPhoto:
+    """Decodes a photo as `open_picture` does; a very large JPEG at half its size.
+
+    Args:
+        source: the encoded photo, or the path of its file.
+        what: what to call the photo in an error; by default its path.
+
+    Raises:
+        DataError: as `open_picture`, but a JPEG may have `MAX_REDUCED_PIXELS`.
+    """
+    return _open(source, what, PHOTO_FORMATS, upright=True, most_pixels=MAX_REDUCED_PIXELS)
+
+
 def open_picture(
     source: bytes | str | os.PathLike,
     what: str = "",
@@ -45,12 +93,15 @@ def open_picture(
     formats: Collection[str] = PHOTO_FORMATS,
     upright: bool = True,
 ) -> np.ndarray:
-    """Decodes one picture of any mode; transparency is dropped, of an animation the first frame.
+    """Decodes one picture of any mode, in sRGB.
+
+    Transparency is dropped. Of an animation, of several pages and of a JPEG that holds several
+    pictures the first is taken. Depths and colour profiles: `tfac.photos.colours.to_srgb`.
 
     Args:
         source: the encoded picture, or the path of its file.
         what: what to call the picture in an error; by default its path.
-        formats: Pillow's names of the formats accepted.
+        formats: Pillow's names of the formats accepted. HEIF (HEIC) needs the extra ``heic``.
         upright: turn the picture as its EXIF orientation says. False leaves it as stored, which is
             what TensorFlow decodes.
 
@@ -58,37 +109,151 @@ def open_picture(
         uint8 [H, W, 3], RGB.
 
     Raises:
-        DataError: the file cannot be read, is no picture of these formats, is truncated or
-            otherwise broken, or has more than `MAX_PIXELS` pixels.
+        DataError: the file is missing or cannot be read, is no picture of these formats, is
+            truncated or otherwise broken, or has more than `MAX_PIXELS` pixels.
     """
+    return _open(source, what, formats, upright, most_pixels=MAX_PIXELS).image
+
+
+def _open(
+    source: bytes | str | os.PathLike,
+    what: str,
+    formats: Collection[str],
+    upright: bool,
+    most_pixels: int,
+) -> OpenedPhoto:
     what = what or ("a picture" if isinstance(source, bytes) else os.fspath(source))
+    encoded = source if isinstance(source, bytes) else _read_bytes(source, what)
     try:
-        with Image.open(
-            io.BytesIO(source) if isinstance(source, bytes) else source, formats=list(formats)
-        ) as picture:
-            width, height = picture.size
-            if width * height > MAX_PIXELS:
+        with _opened(encoded, formats) as picture:
+            size = width, height = picture.size
+            # Of a JPEG a part can be decoded.
+            if width * height > (most_pixels if picture.format == "JPEG" else MAX_PIXELS):
                 raise DataError(
                     f"{what}: expected at most {MAX_PIXELS} pixels. Received: {width}x{height}"
                 )
-            picture.load()
-            if upright:
-                picture = ImageOps.exif_transpose(picture)
-            return np.array(_to_rgb(picture))
+            if width * height > MAX_PIXELS:
+                picture.draft(None, (width // 2, height // 2))
+            has_pages = picture.format == "TIFF" and picture.is_animated
+            rgb = to_srgb(picture, encoded)
+            turn = _TURNS.get(picture.getexif().get(ExifTags.Base.Orientation)) if upright else None
+            image = np.array(rgb if turn is None else rgb.transpose(turn))
+            return OpenedPhoto(image, max(size) / max(image.shape[:2]), has_pages)
     except DataError:
         raise
     except Image.UnidentifiedImageError as error:
-        raise DataError(f"{what}: expected a picture ({', '.join(formats)}), found none") from error
+        raise DataError(
+            f"{what}: expected a picture ({', '.join(formats)}), found {_instead(encoded)}"
+        ) from error
     except Image.DecompressionBombError as error:
         raise DataError(f"{what}: expected at most {MAX_PIXELS} pixels: {error}") from error
     except _DECODING_ERRORS as error:
         raise DataError(f"{what}: the picture cannot be decoded: {error}") from error
 
 
-def _to_rgb(picture: Image.Image) -> Image.Image:
-    if picture.mode.startswith("I;16"):  # Pillow would clip it rather than scale it
-        picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
-    return picture.convert("RGB")
+def _opened(encoded: bytes, formats: Collection[str]) -> Image.Image:
+    file = io.BytesIO(encoded)
+    if encoded.startswith(_JPEG) and "JPEG" in formats:
+        # Not `Image.open`, which warns of 89 million pixels. It is the first picture of an MPO.
+        return JpegImagePlugin.JpegImageFile(file)
+    if _is_heif(encoded):
+        _register_heif()
+    return Image.open(file, formats=[name for name in formats if name in Image.OPEN])
+
+
+def _read_bytes(path: str | os.PathLike, what: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            if size > MAX_FILE_BYTES:
+                raise DataError(
+                    f"{what}: expected at most {MAX_FILE_BYTES} bytes. Received: {size}"
+                )
+            return file.read(MAX_FILE_BYTES)
+    except FileNotFoundError as error:
+        raise DataError(f"{what}: the file is missing") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(f"{what}: the file cannot be read: {reason}") from error
+
+
+def _is_heif(encoded: bytes) -> bool:
+    return encoded[4:8] == b"ftyp" and encoded[8:12] in _HEIF_BRANDS
+
+
+@functools.cache
+def _register_heif() -> bool:
+    """Lets Pillow read HEIF where pillow-heif is installed, and returns whether it does."""
+    with contextlib.suppress(ImportError):
+        import pillow_heif
+
+        pillow_heif.register_heif_opener()
+    return "HEIF" in Image.OPEN
+
+
+def _instead(encoded: bytes) -> str:
+    """Returns what a file holds that is no picture to be read, and the way out."""
+    if _is_heif(encoded) and not _register_heif():
+        return "HEIC, which needs pillow-heif: pip install 'tfac[heic]'"
+    is_mp4 = encoded[4:8] in (b"ftyp", b"moov", b"mdat", b"wide") and not _is_heif(encoded)
+    is_avi = encoded.startswith(b"RIFF") and encoded[8:12] == b"AVI "
+    if is_mp4 or is_avi or encoded.startswith(_VIDEO_STARTS):
+        return (
+            "a video: take pictures out of it, one a second with "
+            "ffmpeg -i VIDEO -vf fps=1 frame-%05d.jpg"
+        )
+    return "none"
+
+
+def as_record(encoded: bytes, what: str) -> bytes:
+    """Returns an encoded picture as a record holds it and the networks' graphs decode it.
+
+    JPEG and PNG stay as they are, byte for byte, if they are upright, in sRGB and of 8 bits. Others
+    and other formats that `open_picture` reads come as PNG of what it gives. What is no picture
+    stays as it is.
+
+    Args:
+        encoded: the file.
+        what: what to call it in an error.
+
+    Raises:
+        DataError: a picture that has to become a PNG cannot be decoded; the file is a video.
+    """
+    try:
+        if encoded.startswith((_JPEG, _PNG)):
+            if not _may_differ(encoded):
+                return encoded
+            with _opened(encoded, RECORD_FORMATS) as picture:
+                turned = picture.getexif().get(ExifTags.Base.Orientation) in _TURNS
+                same_colours = picture.mode[0] in "LC" or is_srgb(picture.info.get("icc_profile"))
+                if same_colours and not turned and not _is_deep_png(encoded):
+                    return encoded
+        elif encoded[4:8] != b"ftyp" and encoded[8:12] != b"WEBP":
+            _opened(encoded, PHOTO_FORMATS).close()
+    except (*_DECODING_ERRORS, Image.DecompressionBombError):
+        return encoded  # whoever decodes it says what is wrong
+    file = io.BytesIO()
+    Image.fromarray(open_picture(encoded, what)).save(file, "PNG")
+    return file.getvalue()
+
+
+def read_as_record(source: bytes | str | os.PathLike, what: str = "") -> bytes:
+    """Returns the file of a picture, by path or as bytes, as `as_record` gives it.
+
+    Raises:
+        DataError: the file is missing or cannot be read; as `as_record`.
+    """
+    what = what or ("a picture" if isinstance(source, bytes) else os.fspath(source))
+    return as_record(source if isinstance(source, bytes) else _read_bytes(source, what), what)
+
+
+def _may_differ(encoded: bytes) -> bool:
+    marks = (b"Exif\0\0", b"eXIf", b"ICC_PROFILE", b"iCCP")
+    return _is_deep_png(encoded) or any(mark in encoded[: 2**16] for mark in marks)
+
+
+def _is_deep_png(encoded: bytes) -> bool:
+    return encoded.startswith(_PNG) and encoded[24:25] == b"\x10"
 
 
 class PictureFiles:
@@ -116,7 +281,7 @@ class PictureFiles:
 
     @property
     def names(self) -> Collection[str]:
-        """The names of the pictures (.jpg, .jpeg, .png, .webp, .avif)."""
+        """The names of the pictures, which end in one of `PHOTO_SUFFIXES`."""
         return self._entries.keys()
 
     def has_file(self, name: str) -> bool:
@@ -128,18 +293,13 @@ class PictureFiles:
         return f"{self.path}: {name}" if self._archive else str(self.path / name)
 
     def read(self, name: str) -> bytes:
-        """Returns the encoded picture `name`, byte for byte, upright, as a record holds it.
-
-        WebP, AVIF, and pictures that their EXIF orientation turns, come as PNG, pixel for pixel.
+        """Returns the encoded picture `name` as a record holds it: `as_record`.
 
         Raises:
             DataError: it is missing, a link that leads out of the folder, larger than
-                MAX_FILE_BYTES, or broken inside the archive; WebP or AVIF that cannot be decoded.
+                MAX_FILE_BYTES, or broken inside the archive; or as `as_record`.
         """
-        encoded = self._read_file(name)
-        if encoded[8:12] == b"WEBP" or encoded[4:12] in (b"ftypavif", b"ftypavis"):
-            return _to_png(encoded, self.describe(name), _CONVERTED_FORMATS)
-        return _to_png(encoded, self.describe(name)) if _is_turned(encoded) else encoded
+        return as_record(self._read_file(name), self.describe(name))
 
     def _read_file(self, name: str) -> bytes:
         try:
@@ -217,22 +377,5 @@ class PictureFiles:
                     yield from self._files_below(Path(entry.path), f"{prefix}{entry.name}/")
 
 
-def _is_turned(encoded: bytes) -> bool:
-    if not any(mark in encoded[: 2**16] for mark in (b"Exif\0\0", b"eXIf")):
-        return False
-    try:
-        with Image.open(io.BytesIO(encoded), formats=RECORD_FORMATS) as picture:
-            return picture.getexif().get(ExifTags.Base.Orientation, 1) != 1
-    except _DECODING_ERRORS:
-        return False  # whoever decodes it says what is wrong
-
-
-def _to_png(encoded: bytes, what: str, formats: Collection[str] = RECORD_FORMATS) -> bytes:
-    picture = open_picture(encoded, what, formats=formats)
-    file = io.BytesIO()
-    Image.fromarray(picture).save(file, "PNG")
-    return file.getvalue()
-
-
 def _is_picture(name: str) -> bool:
-    return name.lower().endswith(_SUFFIXES) and not name.startswith(".")
+    return name.lower().endswith(PHOTO_SUFFIXES) and not name.startswith(".")

@@ -179,7 +179,7 @@ def test_picture_that_the_server_cannot_decode_is_named(user, server, tmp_path):
 @pytest.mark.parametrize(
     "pictures, message",
     [
-        (["absent.jpg"], "absent.jpg: cannot be read"),
+        (["absent.jpg"], "absent.jpg: the file is missing"),
         ("face.jpg", "put it in a list"),
         ([np.zeros((8, 8, 3), np.float32)], "picture 0: expected uint8 .* float32"),
         ([np.zeros((8, 0, 3), np.uint8)], "picture 0: expected at least one pixel"),

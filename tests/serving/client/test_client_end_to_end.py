@@ -82,11 +82,15 @@ def test_client_answers_as_the_predictor_does(server, tiny_export, pictures):
         assert_same(one, two)
 
 
-def test_one_picture_has_one_answer_by_every_door(server, tiny_export, tmp_path):
+@pytest.mark.parametrize("name", ["plain.jpg", "turned.jpg", "turned.png", "face.webp"])
+def test_one_picture_has_one_answer_by_every_door(server, tiny_export, tmp_path, name):
     """At a third of its size, where a JPEG could be decoded to a part of it."""
     face, _ = draw_face(sample_face(0, "train", 0, 0), 218)
-    file = tmp_path / "face.jpg"
-    Image.fromarray(face[:, 20:198]).save(file, quality=92)
+    file, exif = tmp_path / name, Image.Exif()
+    picture = Image.fromarray(face[:, 20:198])
+    if name.startswith("turned"):
+        picture, exif[0x0112] = picture.transpose(Image.Transpose.ROTATE_90), 6
+    picture.save(file, quality=92, exif=exif)
     encoded, pixels = file.read_bytes(), open_picture(file)
     here = Predictor(tiny_export, batch_size=4)
     with Client(server, model="tiny", batch_size=4) as client:

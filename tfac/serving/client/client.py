@@ -3,7 +3,6 @@
 import io
 import os
 from collections.abc import Generator, Iterable, Iterator
-from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import numpy as np
@@ -11,7 +10,7 @@ from PIL import Image
 
 from tfac.errors import ConfigError, DataError, ServingError
 from tfac.inference.prediction import Picture, Prediction
-from tfac.photos.pictures import MAX_PIXELS
+from tfac.photos.pictures import MAX_PIXELS, read_as_record
 from tfac.serving.client.answers import Explanation, Rows, read_metadata
 from tfac.serving.client.requests import Answer, Request, Server, VersionStatus, server_url
 
@@ -141,7 +140,8 @@ class Client(_BaseClient):
         Args:
             pictures: JPEG or PNG files by path or as bytes, arrays uint8 [H, W, 3] in [0, 255]
                 (sizes may differ), or one array uint8 [B, H, W, 3]. They are read as they are
-                needed. An EXIF orientation is not applied.
+                needed. Files that are not upright by their EXIF orientation, not in sRGB or of
+                another format are converted before they are sent, as by `Predictor`.
 
         Raises:
             DataError: a picture is missing, no picture, or none that the server can decode; the
@@ -282,13 +282,8 @@ def _batches(pictures: Iterable[Picture], size: int) -> Iterator[list[tuple[str,
 
 def _encoded(picture: Picture, name: str) -> bytes:
     """Returns the file of a picture; an array becomes a PNG, which keeps every pixel."""
-    if isinstance(picture, bytes):
-        return picture
     if not isinstance(picture, np.ndarray):
-        try:
-            return Path(picture).read_bytes()
-        except OSError as error:
-            raise DataError(f"{name}: cannot be read: {error.strerror}") from error
+        return read_as_record(picture, name)
     if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[-1] != 3:
         raise DataError(
             f"{name}: expected uint8 [H, W, 3] in [0, 255]. "

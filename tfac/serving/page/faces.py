@@ -12,9 +12,9 @@ from PIL import Image
 from tfac.inference.photo_prediction import faces_as_json, found_face
 from tfac.inference.prediction import Prediction
 from tfac.photos.alignment import invert
-from tfac.photos.face_crops import FaceCrop, crop_faces, whole_crop
+from tfac.photos.face_crops import FaceCrop, faces_of
 from tfac.photos.face_detection import FaceDetector
-from tfac.photos.pictures import open_picture
+from tfac.photos.pictures import open_photo
 from tfac.serving.page.masks import mask_picture
 from tfac.serving.server.models import LoadedVersion
 
@@ -47,9 +47,9 @@ class FaceFinder:
             DataError: it is no picture, broken or too large.
         """
         with self._detector() as detector:
-            picture = open_picture(encoded, name)
-            whole = whole_crop(picture)
-            return whole, [whole] if aligned else crop_faces(picture, detector)
+            photo = open_photo(encoded, name)
+            [whole] = faces_of(photo, None)
+            return whole, [whole] if aligned else faces_of(photo, detector)
 
     @contextlib.contextmanager
     def _detector(self) -> Iterator[FaceDetector]:
@@ -136,7 +136,7 @@ def _masks(
 
 def _place(crop: FaceCrop) -> dict[str, Any]:
     height, width = crop.image.shape[:2]
-    to_photo = np.eye(2, 3)
+    to_photo = np.eye(2, 3) * (crop.rectangle[2] / width)
     if crop.aligned is not None:
         to_photo = invert(crop.aligned.to_crop)
         # A pixel's centre has whole coordinates there, in SVG its corner.

@@ -137,7 +137,7 @@ class _Photos:
 
     def _look(self, encoded: bytes, photo: str, models: list[tuple[str, int]], aligned: bool):
         whole, crops = self._find(encoded, photo, aligned)
-        height, width = whole.image.shape[:2]
+        width, height = whole.rectangle[2:]
         answers = []
         for name, version in models:
             with self._store.get(name, version) as model:
