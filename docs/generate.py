@@ -28,7 +28,14 @@ PACKAGES = tuple(
     for name in ("", "models", "layers", "losses", "data", "training", "serving")
 )
 # Not in a package's `__all__`, but what its public names give back.
-_ALSO = {"tfac": {"Prediction": "tfac.inference.prediction"}}
+_ALSO = {
+    "tfac": {
+        "Prediction": "tfac.inference.prediction",
+        "FoundFace": "tfac.inference.photo_prediction",
+        "PhotoFaces": "tfac.inference.analysis",
+        "PhotosFaces": "tfac.inference.analysis",
+    }
+}
 # Packages whose classes are shown with their methods; those of the others are Keras's.
 _WITH_METHODS = ("tfac", "tfac.serving")
 

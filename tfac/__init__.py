@@ -6,10 +6,12 @@ from tfac.lazy import lazily
 
 if TYPE_CHECKING:
     from tfac import data, layers, losses, models, serving, training
+    from tfac.inference.analysis import analyze
     from tfac.inference.predictor import Predictor
 
-__all__ = ["Predictor", "data", "layers", "losses", "models", "serving", "training"]
+__all__ = ["Predictor", "analyze", "data", "layers", "losses", "models", "serving", "training"]
 __version__ = "0.1.0"
 
-_PACKAGES = dict.fromkeys(name for name in __all__ if name.islower())
-__getattr__, __dir__ = lazily(__name__, {"Predictor": "tfac.inference.predictor", **_PACKAGES})
+_NAMES = {"Predictor": "tfac.inference.predictor", "analyze": "tfac.inference.analysis"}
+_PACKAGES = dict.fromkeys(name for name in __all__ if name not in _NAMES)
+__getattr__, __dir__ = lazily(__name__, {**_NAMES, **_PACKAGES})

@@ -3,6 +3,7 @@
 - ``TfacError``: base class; catching it catches every refusal made by tfac itself.
     - ``DataError``: a picture, an annotation file, a record or a data set is missing or broken. The
       message names the file (and line or record), what was expected and what was received.
+        - ``PicturesError``: some of the pictures given have no answer; it has those of the others.
     - ``ConfigError``: a flag, an experiment or a combination of options cannot be used.
     - ``TrainingError``: training cannot go on, for example because a loss became NaN.
     - ``ServingError``: a server of models refused a request or gave no answer that can be used. The
@@ -14,6 +15,9 @@
         - ``TooLargeError``: a request or an answer is larger than the server or the client takes.
 """
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 
 class TfacError(Exception):
     """Base class of every error raised on purpose by tfac."""
@@ -21,6 +25,23 @@ class TfacError(Exception):
 
 class DataError(TfacError, ValueError):
     """A picture, annotation, record or data set is missing or broken."""
+
+
+class PicturesError(DataError):
+    """Some of the pictures given have no answer.
+
+    Attributes:
+        predictions: what the call would have returned as a list, None for each of them.
+        errors: position of each of them to what is wrong.
+    """
+
+    def __init__(self, message: str, predictions: Sequence[Any], errors: Mapping[int, str]):
+        super().__init__(message, predictions, errors)
+        self.predictions, self.errors = predictions, errors
+
+    def __str__(self) -> str:
+        """Returns the message."""
+        return self.args[0]
 
 
 class ConfigError(TfacError, ValueError):

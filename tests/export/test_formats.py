@@ -1,9 +1,13 @@
 import dataclasses
 import importlib.util
+import json
+import subprocess
+import sys
 
 import keras
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.models.model_checks import create_tiny_resnet
 from tfac.errors import ConfigError
@@ -105,7 +109,56 @@ def test_small_functional_model_is_written_alone(small, name, tmp_path):
         pytest.skip(f"the packages of {name} are not installed")
     write_formats(small, [name], tmp_path)
     check(small, small.model, tmp_path, name)
-    assert len(list(tmp_path.iterdir())) == 1
+    alone = {"onnx": "model.onnx", "litert": "model.tflite", "openvino": "openvino"}[name]
+    files = {path.name for path in tmp_path.iterdir()}
+    assert files == {alone, "network.json", f"ask_{name}.py"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FORMATS)
+def test_program_beside_a_format_answers_as_predictor(tiny_trained, pictures, name, tmp_path):
+    if not installed(name):
+        pytest.skip(f"the packages of {name} are not installed")
+    from tfac.export import ExportOptions, export_saved_model
+    from tfac.inference.predictor import Predictor
+
+    options = ExportOptions(formats=(name,), warmup_batch_sizes=())
+    export = export_saved_model(tiny_trained, tmp_path / "faces", options)
+    program = export / "assets.extra" / "formats" / f"ask_{name}.py"
+    files = [tmp_path / f"{i}.png" for i in range(len(pictures))]  # smaller, larger, of both
+    for file, picture in zip(files, pictures, strict=True):
+        Image.fromarray(picture).save(file)
+    # Isolated: the program imports nothing of tfac.
+    command = [sys.executable, "-I", str(program), *map(str, files)]
+    lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    predictions = Predictor(export)(files)
+    for file, line, prediction in zip(files, lines, predictions, strict=True):
+        answer = json.loads(line)
+        assert answer["picture"] == str(file)
+        assert answer["probabilities"] == pytest.approx(prediction.probabilities, abs=1e-3)
+        near = {
+            name
+            for name, cut in zip(tiny_trained.attributes, tiny_trained.thresholds, strict=True)
+            if abs(prediction.scores[name] - cut) < 2e-3
+        }
+        assert set(answer["shown"]) ^ set(prediction.shown) <= near
+    about = json.loads((program.parent / "network.json").read_text())
+    metadata = json.loads((export / "assets.extra" / "tfac.json").read_text())
+    for key in ("attributes", "thresholds", "threshold_probabilities", "image_size"):
+        assert about[key] == metadata[key]
+
+
+@pytest.mark.slow
+def test_onnx_file_names_its_batch_and_explains_itself(tiny_trained, tmp_path):
+    onnx = pytest.importorskip("onnx")
+    pytest.importorskip("tf2onnx")
+    write_formats(tiny_trained, ["onnx"], tmp_path)
+    model = onnx.load(tmp_path / "model.onnx")
+    onnx.checker.check_model(model)
+    for value in (*model.graph.input, *model.graph.output):
+        assert value.type.tensor_type.shape.dim[0].dim_param == "batch", value.name
+    (text,) = [prop.value for prop in model.metadata_props if prop.key == "tfac"]
+    assert text == (tmp_path / "network.json").read_text()
 
 
 def test_unknown_format_is_refused():

@@ -1,14 +1,17 @@
 import dataclasses
+import io
 import json
+import pickle
 import shutil
+import warnings
 
 import numpy as np
 import pytest
 import tensorflow as tf
-from PIL import Image
+from PIL import ExifTags, Image
 
 from tests.serving.server.broken_pictures import broken_picture, whole_picture
-from tfac.errors import DataError
+from tfac.errors import DataError, PicturesError
 from tfac.inference.prediction import Prediction
 from tfac.inference.predictor import Predictor
 from tfac.photos.preprocessing import resize_picture
@@ -110,22 +113,154 @@ def test_missing_file_is_named(predictor, tmp_path):
         predictor([tmp_path / "absent.jpg"])
 
 
+def tensor(array):
+    return tf.constant(array)
+
+
+def png(array):
+    file = io.BytesIO()
+    Image.fromarray(array).save(file, "png")
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        Image.fromarray,
+        tensor,
+        png,
+        lambda a: bytearray(png(a)),
+        lambda a: io.BytesIO(png(a)),
+        lambda a: tf.constant(png(a)),
+        lambda a: a.astype(np.int64),
+        lambda a: np.dstack([a, np.full(a.shape[:2], 7, np.uint8)]),
+        lambda a: Image.fromarray(np.dstack([a, np.full(a.shape[:2], 7, np.uint8)])),
+    ],
+)
+def test_every_form_of_a_picture_is_answered_alike_alone_and_in_a_list(predictor, pictures, form):
+    expected = predictor([pictures[0]])[0]
+    assert_same(predictor(form(pictures[0])), expected)
+    assert_same(predictor([form(pictures[0])])[0], expected)
+    assert_same(predictor(form(pictures[0]) for _ in range(2))[1], expected)
+
+
+def test_grey_is_taken_in_three_forms(predictor, pictures):
+    grey = pictures[0][..., 1]
+    expected = predictor(np.dstack([grey] * 3))
+    for picture in (grey, grey[..., None], Image.fromarray(grey), tensor(grey)):
+        assert_same(predictor(picture), expected)
+
+
+def test_opencv_order_is_turned(predictor, pictures):
+    expected = predictor(pictures[0])
+    assert_same(predictor(pictures[0][..., ::-1], color_order="bgr"), expected)
+    with pytest.raises(AssertionError):
+        assert_same(predictor(pictures[0][..., ::-1]), expected)
+    assert_same(predictor(png(pictures[0]), color_order="bgr"), expected)
+    with pytest.raises(DataError, match="color_order: expected rgb or bgr. Received: 'BGR'"):
+        predictor(pictures[0], color_order="BGR")
+
+
+def test_turned_picture_of_pillow_is_made_upright(predictor, pictures, tmp_path):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    turned = Image.fromarray(np.rot90(pictures[1]))
+    turned.save(tmp_path / "turned.png", exif=exif)
+    with Image.open(tmp_path / "turned.png") as opened:
+        assert_same(predictor(opened), predictor(pictures[1]))
+
+
+def test_paths_in_an_array_are_several_pictures(predictor, pictures, tmp_path):
+    Image.fromarray(pictures[0]).save(tmp_path / "face.png")
+    answers = predictor(np.array([str(tmp_path / "face.png")] * 2))
+    assert_same(answers[1], predictor(pictures[0]))
+
+
 @pytest.mark.parametrize(
     "picture, message",
     [
-        (np.zeros((8, 8, 3), np.float32), "float32"),
-        (np.zeros((8, 8), np.uint8), r"\[8, 8\]"),
+        (np.zeros((8, 8, 3), np.float32), r"float32 \[8, 8, 3\].*\(255 \* picture\).round"),
+        (np.zeros((8, 8, 3), bool), "bool"),
+        (np.full((8, 8, 3), 256), r"in \[256, 256\]"),
+        (np.zeros((8, 8, 2), np.uint8), r"\[8, 8, 2\]"),
+        (np.zeros((3, 8, 8), np.uint8), "channels last"),
         (np.zeros((0, 8, 3), np.uint8), "at least one pixel"),
+        (Image.new("F", (8, 8)), "mode F"),
+        (None, "None .what cv2.imread gives"),
+        ({}, "dict"),
+        (io.StringIO("face"), "binary mode"),
+        (io.BytesIO(), "at its end"),
     ],
 )
-def test_array_that_is_no_picture_is_refused(predictor, picture, message):
-    with pytest.raises(DataError, match=f"picture 0: expected .*{message}"):
-        predictor([picture])
+def test_what_is_no_picture_is_refused_by_position(predictor, pictures, picture, message):
+    with pytest.raises(DataError, match=f"picture 1: expected .*{message}"):
+        predictor([pictures[0], picture])
 
 
-def test_single_picture_outside_a_list_is_refused(predictor):
-    with pytest.raises(DataError, match="put it in a list"):
-        predictor("face.jpg")
+def test_neither_picture_nor_list_is_refused(predictor):
+    with pytest.raises(DataError, match="expected a picture, or a list .* Received: None"):
+        predictor(None)
+
+
+@pytest.fixture
+def one_broken_of_many(pictures, tmp_path):
+    """Seven whole pictures, and of position 2, 5 and 8 what is none."""
+    (tmp_path / "bad.png").write_bytes(png(pictures[0])[:-60])
+    given = list(pictures)
+    for position, bad in ((2, tmp_path / "bad.png"), (5, None), (8, tmp_path / "absent.jpg")):
+        given.insert(position, bad)
+    return given
+
+
+def test_error_has_the_answers_of_all_other_pictures(predictor, pictures, one_broken_of_many):
+    with pytest.raises(
+        PicturesError, match="3 of 10 pictures: .*bad.png: .*; picture 5: "
+    ) as caught:
+        predictor(one_broken_of_many)
+    error = pickle.loads(pickle.dumps(caught.value))
+    assert list(error.errors) == [2, 5, 8] and "absent.jpg: cannot be read" in error.errors[8]
+    assert [i for i, one in enumerate(error.predictions) if one is None] == [2, 5, 8]
+    answered = [one for one in error.predictions if one is not None]
+    for one, two in zip(answered, predictor(pictures), strict=True):
+        assert_same(one, two)
+
+
+def test_broken_pictures_are_skipped_with_a_warning(predictor, pictures, one_broken_of_many):
+    with pytest.warns(UserWarning, match="3 of 10 pictures: .*bad.png"):
+        answers = predictor(one_broken_of_many, on_error="skip")
+    assert [i for i, one in enumerate(answers) if one is None] == [2, 5, 8]
+    assert_same(answers[9], predictor(pictures)[6])
+    with pytest.warns(UserWarning, match="absent.jpg: cannot be read"):
+        assert predictor("absent.jpg", on_error="skip") is None
+    with pytest.raises(DataError, match="on_error: expected raise or skip. Received: 'ignore'"):
+        predictor([], on_error="ignore")
+
+
+def test_reprs_are_short(predictor, pictures):
+    assert repr(predictor).endswith("/tiny/1', 40 attributes)")
+    prediction = predictor(pictures[0])
+    assert repr(prediction).startswith("Prediction(") and len(repr(prediction)) < 120
+    assert prediction.shown[0] in repr(prediction)
+
+
+@pytest.mark.parametrize("faces, warned", [("aligned", True), ("whole", False)])
+def test_photo_in_place_of_a_crop_is_noticed_once(
+    tiny_export, pictures, monkeypatch, faces, warned
+):
+    import tfac.inference.predictor as module
+
+    predictor = Predictor(tiny_export)
+    predictor.metadata = {**predictor.metadata, "faces": faces}
+    looked_at = []
+    monkeypatch.setattr(
+        module, "shows_face_elsewhere", lambda picture, _: looked_at.append(picture.shape) or True
+    )
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        predictor([png(pictures[0]), pictures[1]])
+        predictor(pictures)
+    assert len(looked_at) == len(caught) == warned
+    assert not warned or "picture 0: expected a face crop" in str(caught[0].message)
 
 
 def test_folder_without_an_export_is_refused(tmp_path):

@@ -6,7 +6,7 @@ from PIL import Image
 
 from tfac.data.synthetic.drawing import draw_face
 from tfac.data.synthetic.sampling import sample_face
-from tfac.photos.face_crops import faces_of, overlap
+from tfac.photos.face_crops import faces_of, overlap, shows_face_elsewhere
 from tfac.photos.face_detection import FaceDetector
 from tfac.photos.pictures import OpenedPhoto
 
@@ -31,3 +31,27 @@ def test_faces_of_a_photo_decoded_at_half_are_in_pixels_of_the_photo():
     np.testing.assert_allclose(found, expected, atol=30)
     [whole] = faces_of(OpenedPhoto(picture, scale=2.0), None)
     assert whole.rectangle == (0, 0, 600, 600) and whole.image.shape == (300, 300, 3)
+
+
+class FindsOne:
+    def __init__(self, *box):
+        self.box = box
+
+    def detect(self, picture):
+        height, width = picture.shape[:2]
+        return [
+            tuple(round(side * of) for side, of in zip(self.box, (width, height) * 2, strict=True))
+        ]
+
+
+def test_face_of_a_crop_is_in_its_place_at_any_size():
+    in_crop, in_photo = FindsOne(0.25, 0.42, 0.75, 0.82), FindsOne(0.1, 0.1, 0.3, 0.3)
+    for size in ((218, 178), (1744, 1424), (224, 224)):
+        picture = np.zeros((*size, 3), np.uint8)
+        assert not shows_face_elsewhere(picture, in_crop)
+        assert shows_face_elsewhere(picture, in_photo)
+
+
+def test_nothing_is_said_of_a_picture_without_a_face():
+    picture = np.random.default_rng(0).integers(0, 256, (218, 178, 3), np.uint8)
+    assert not shows_face_elsewhere(picture, FaceDetector(upsample=0))

@@ -8,9 +8,16 @@ Below ``assets.extra/formats`` of an export:
 | litert | model.tflite | LiteRT (TensorFlow Lite) | nothing else |
 | openvino | openvino/model.xml, model.bin | OpenVINO | openvino |
 
+Beside them lie ``network.json``, which says names, thresholds and how to prepare pictures (the ONNX
+file has the same text in its metadata, under "tfac"), and for each format ``ask_FORMAT.py``, a
+program of NumPy, Pillow and the engine that asks it. LiteRT is asked by signature
+(``get_signature_runner``); OpenVINO computes in bfloat16 where the processor can, unless
+``INFERENCE_PRECISION_HINT`` is "f32".
+
 Each takes ``images``, uint8 [B, h, w, 3] at the trained image size, any B, and gives ``scores`` and
 ``probabilities``, float32 [B, A], and ``landmarks``, float32 [B, K, 2], of networks that have them.
-Decoding, resizing and thresholds are with the caller; `tfac.inference.engines` does them. A
+Decoding, resizing and thresholds are with the caller, as in those programs and in
+`tfac.inference.engines`. A
 test-time flip is inside. The network is written in float32 whatever its precision was in training,
 with the batch norms folded (see `tfac.speed.folding`).
 
@@ -20,6 +27,7 @@ and LGA-Net), and Keras cannot hand it one.
 """
 
 import importlib.util
+import json
 import warnings
 from collections.abc import Collection
 from pathlib import Path
@@ -29,6 +37,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfac.errors import ConfigError
+from tfac.export.format_programs import ABOUT_FILE, about, program, program_file
 from tfac.inference.trained_network import TrainedNetwork
 from tfac.models import predict
 from tfac.speed.folding import copy_network, fold_batch_norms
@@ -93,6 +102,28 @@ def write_formats(trained: TrainedNetwork, formats: Collection[str], folder: Pat
     for name, write in _WRITERS.items():
         if name in formats:
             write(network, images, folder)
+            (folder / program_file(name)).write_text(program(name), "utf-8")
+    text = json.dumps(about(trained), indent=2) + "\n"
+    (folder / ABOUT_FILE).write_text(text, "utf-8")
+    if "onnx" in formats:
+        _explain_onnx(str(folder / ONNX_FILE), text)
+
+
+def _explain_onnx(path: str, text: str) -> None:
+    """Calls the batch by its name in inputs and outputs, and puts `text` in the metadata."""
+    import onnx
+
+    model = onnx.load(path)
+    values = [*model.graph.input, *model.graph.output]
+    batches = {value.type.tensor_type.shape.dim[0].dim_param for value in values} - {""}
+    for value in [*values, *model.graph.value_info]:
+        for length in value.type.tensor_type.shape.dim:
+            if length.dim_param in batches:
+                length.dim_param = "batch"
+    for value in values:
+        value.type.tensor_type.shape.dim[0].dim_param = "batch"
+    onnx.helper.set_model_props(model, {"tfac": text})
+    onnx.save(model, path)
 
 
 def _write_onnx(network: keras.Model, images: tf.TensorSpec, folder: Path) -> None:

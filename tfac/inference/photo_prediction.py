@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 
-from tfac.inference.prediction import Picture, Prediction
+from tfac.inference.prediction import Prediction
 from tfac.photos.face_crops import FaceCrop
 from tfac.photos.face_detection import Rectangle
 
@@ -23,7 +23,7 @@ class FacePredictor(Protocol):
 
     batch_size: int
 
-    def __call__(self, images: Sequence[Picture]) -> list[Prediction]:
+    def __call__(self, images: Sequence[np.ndarray]) -> list[Prediction]:
         """Returns one prediction a picture, in their order."""
         ...
 
@@ -45,6 +45,11 @@ class FoundFace:
     rectangle: Rectangle
     landmarks: np.ndarray | None
     prediction: Prediction
+
+    def __repr__(self) -> str:
+        """Returns where it is and what it shows, in a line."""
+        left, top, right, bottom = self.rectangle
+        return f"FoundFace({right - left}x{bottom - top} at {left}, {top}: {self.prediction!r})"
 
 
 def found_face(crop: FaceCrop, prediction: Prediction) -> FoundFace:

@@ -9,6 +9,8 @@ import numpy as np
 
 Picture = str | os.PathLike | bytes | np.ndarray
 
+_IN_REPR = 4  # attributes
+
 
 @dataclasses.dataclass(frozen=True)
 class Prediction:
@@ -55,6 +57,12 @@ class Prediction:
         """The attributes predicted to be shown, the most probable first."""
         names = [name for name, is_shown in self.predictions.items() if is_shown]
         return tuple(sorted(names, key=lambda name: -self.probabilities[name]))
+
+    def __repr__(self) -> str:
+        """Returns the attributes predicted to be shown, in a line."""
+        names = [f"{name} {self.probabilities[name]:.0%}" for name in self.shown[:_IN_REPR]]
+        more = ["..."] if len(self.shown) > _IN_REPR else []
+        return f"Prediction({', '.join(names + more) or 'nothing shown'})"
 
 
 def has_a_threshold_each(metadata: Mapping[str, Any]) -> bool:

@@ -1,15 +1,30 @@
 """Predictions of an exported model on face crops."""
 
+import itertools
 import os
-from collections.abc import Iterator, Sequence
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from tfac.errors import DataError
 from tfac.files import version_folders
+from tfac.inference.given_pictures import (
+    Given,
+    answers_given,
+    as_predicted,
+    check_choices,
+    is_one_picture,
+    picture_name,
+    pictures_in,
+)
 from tfac.inference.prediction import Picture, Prediction
-from tfac.photos.pictures import MAX_PIXELS, read_as_record
+from tfac.photos.face_crops import shows_face_elsewhere, takes_whole
+from tfac.photos.face_detection import FaceDetector
+from tfac.photos.pictures import MAX_PIXELS, open_picture, read_as_record
+
+_LOOKED_AT = 3  # of the first pictures, for whether they are crops
 
 
 class Predictor:
@@ -18,12 +33,14 @@ class Predictor:
     ::
 
         predictor = tfac.Predictor("saved_models/dmm_cnn")
-        for prediction in predictor(["face.jpg", "other.png"]):
-            print(prediction.shown, prediction.probabilities["Smiling"])
+        prediction = predictor("face.jpg")
+        print(prediction.shown, prediction.probabilities["Smiling"])
+        predictions = predictor(["face.jpg", "other.png"])
 
     Pictures are taken to be crops as those the model was trained on: CelebA's aligned crops for the
-    models of tfac. `tfac-predict` finds and crops the faces of ordinary photos
-    (`tfac.photos.alignment`).
+    models of tfac. `tfac.analyze` and `tfac-predict` find and crop the faces of ordinary photos.
+    Where one of the first few pictures shows a face elsewhere than such crops do, a warning says so
+    once.
 
     Args:
         path: a model's folder (``saved_models/dmm_cnn``; its latest version is taken) or one
@@ -44,6 +61,7 @@ class Predictor:
         if batch_size < 1:
             raise DataError(f"batch_size: expected 1 or more. Received: {batch_size}")
         self.path = version_folder(Path(path))
+        self._has_looked = False
         self.batch_size = batch_size
 
         from tfac.inference.engines import load_engine  # imports TensorFlow, which takes seconds
@@ -61,54 +79,109 @@ class Predictor:
                     "again with tfac-export"
                 )
 
-    def __call__(self, images: Sequence[Picture] | np.ndarray) -> list[Prediction]:
-        """Returns one prediction a picture, in their order.
+    def __call__(
+        self,
+        images: Given | Iterable[Given],
+        *,
+        color_order: str = "rgb",
+        on_error: str = "raise",
+    ) -> Prediction | list[Prediction | None]:
+        """Returns the prediction of one picture, or of several pictures in their order.
 
         Args:
-            images: JPEG or PNG files by path or as bytes, arrays uint8 [H, W, 3] in [0, 255]
-                (sizes may differ), or one array uint8 [B, H, W, 3]. Files are decoded inside the
-                model exactly as in training; those that are not upright by their EXIF orientation,
-                not in sRGB or of another format are converted first, as tfac-prepare does
-                (`tfac.photos.pictures.as_record`).
+            images: one picture, or any number of them. A picture is a JPEG or PNG file by path, as
+                bytes or open in binary mode; an image of Pillow's; or an array or tensor of whole
+                numbers in [0, 255]: [H, W, 3], [H, W, 4] (the alpha channel is dropped), [H, W] or
+                [H, W, 1] (grey). One array [B, H, W, C] is B pictures. Floats are refused, as their
+                values do not always tell whether they end at 1 or at 255. Files are decoded inside
+                the model exactly as in training; those that are not upright by their EXIF
+                orientation, not in sRGB or of another format are converted first, as tfac-prepare
+                does (`tfac.photos.pictures.as_record`).
+            color_order: order of the channels of arrays: "rgb" as Pillow, TensorFlow and matplotlib
+                have it, "bgr" as OpenCV does. The wrong one changes the answers and is not noticed.
+            on_error: what to do where some pictures cannot be answered. All others are answered
+                first, then "raise" raises an error that has their answers; "skip" warns, and gives
+                None in the places of those that have none.
 
         Raises:
-            DataError: a file is missing or no JPEG or PNG that can be decoded, or an array is no
-                picture; the message names it.
+            PicturesError: pictures are missing, broken, or none at all; the message names them by
+                path or position, `predictions` has the answers of the others.
+            DataError: another argument is none of its values.
         """
-        if isinstance(images, str | os.PathLike | bytes):
-            raise DataError("expected a list of pictures. Received one picture: put it in a list")
-        pictures = [_checked(picture, i) for i, picture in enumerate(images)]
-        results: list[Prediction | None] = [None] * len(pictures)
+        check_choices(color_order, on_error)
+        pictures, errors = {}, {}
+        position = -1
+        for position, picture in enumerate(pictures_in(images)):
+            try:
+                name = picture_name(picture, position)
+                pictures[position] = as_predicted(picture, name, color_order)
+            except DataError as error:
+                errors[position] = str(error)
+        self._look_for_photos(pictures)
+        results: list[Prediction | None] = [None] * (position + 1)
         for batch in self._batches(pictures):
-            answers = self._run(
-                [pictures[i] for i in batch], [_name(pictures[i], i) for i in batch]
-            )
-            for row, i in enumerate(batch):
-                if not answers["valid"][row]:
-                    raise DataError(
-                        f"{_name(pictures[i], i)}: expected a whole JPEG or PNG picture of at most "
-                        f"{MAX_PIXELS} pixels. Received: a file that cannot be decoded as one"
+            files = {}
+            for i in batch:
+                try:
+                    files[i] = _encoded(pictures[i], i)
+                except DataError as error:
+                    errors[i] = str(error)
+            answers = self._run(list(files.values())) if files else {}
+            for row, i in enumerate(files):
+                if answers["valid"][row]:
+                    results[i] = Prediction.from_outputs(self.attributes, answers, row)
+                else:
+                    errors[i] = (
+                        f"{picture_name(pictures[i], i)}: expected a whole JPEG or PNG picture of "
+                        f"at most {MAX_PIXELS} pixels. Received: a file that cannot be decoded as "
+                        "one"
                     )
-                results[i] = Prediction.from_outputs(self.attributes, answers, row)
-        return results
+        return answers_given(
+            results, dict(sorted(errors.items())), is_one_picture(images), on_error
+        )
 
-    def _batches(self, pictures: Sequence[Picture]) -> Iterator[list[int]]:
+    def __repr__(self) -> str:
+        """Returns what it is of, in a line."""
+        return f"Predictor({str(self.path)!r}, {len(self.attributes)} attributes)"
+
+    def _look_for_photos(self, pictures: Mapping[int, Picture]) -> None:
+        """Warns once where one of the first pictures is no crop, as the network expects it."""
+        if self._has_looked or not pictures:
+            return
+        self._has_looked = True
+        if takes_whole(self.metadata, None):
+            return
+        detector = FaceDetector(upsample=0)
+        for i, picture in itertools.islice(pictures.items(), _LOOKED_AT):
+            try:
+                shown = picture if _is_array(picture) else open_picture(picture)
+            except DataError:
+                continue  # said when it is predicted
+            if shows_face_elsewhere(shown, detector):
+                warnings.warn(
+                    f"{picture_name(picture, i)}: expected a face crop as CelebA's, but its face "
+                    "lies elsewhere, so the answers mean little. tfac.analyze and tfac-predict "
+                    "find and crop the faces of photos",
+                    stacklevel=3,
+                )
+                return
+
+    def _batches(self, pictures: Mapping[int, Picture]) -> Iterator[list[int]]:
         """Yields the positions of pictures that can run together: files, or arrays of one size."""
         groups: dict[tuple | None, list[int]] = {}
-        for i, picture in enumerate(pictures):
-            shape = picture.shape if isinstance(picture, np.ndarray) else None
+        for i, picture in pictures.items():
+            shape = picture.shape if _is_array(picture) else None
             groups.setdefault(shape, []).append(i)
         for group in groups.values():
             for start in range(0, len(group), self.batch_size):
                 yield group[start : start + self.batch_size]
 
-    def _run(self, pictures: Sequence[Picture], names: Sequence[str]) -> dict[str, np.ndarray]:
+    def _run(self, pictures: Sequence[bytes | np.ndarray]) -> dict[str, np.ndarray]:
         """Runs one batch: arrays of one size, or files."""
-        if isinstance(pictures[0], np.ndarray):
+        if _is_array(pictures[0]):
             images = np.stack([self._resized(picture) for picture in pictures])
             return self._engine.run("images", {"images": images})
-        encoded = np.array(list(map(read_as_record, pictures, names)), object)
-        return self._engine.run("serving_default", {"image_bytes": encoded})
+        return self._engine.run("serving_default", {"image_bytes": np.array(pictures, object)})
 
     def _resized(self, picture: np.ndarray) -> np.ndarray:
         """Returns a picture in the size that the export takes, where it does not take any."""
@@ -138,18 +211,12 @@ def version_folder(path: Path) -> Path:
     raise DataError(f"expected {path} to hold saved_model.pb or a version such as 1/")
 
 
-def _checked(picture: Picture, position: int) -> Picture:
-    if not isinstance(picture, np.ndarray):
+def _is_array(picture: Picture) -> bool:
+    return isinstance(picture, np.ndarray)
+
+
+def _encoded(picture: Picture, position: int) -> bytes | np.ndarray:
+    """Returns a file as the model takes it; an array as it is."""
+    if _is_array(picture):
         return picture
-    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[-1] != 3:
-        raise DataError(
-            f"picture {position}: expected uint8 [H, W, 3] in [0, 255]. "
-            f"Received: {picture.dtype} {list(picture.shape)}"
-        )
-    if 0 in picture.shape:
-        raise DataError(f"picture {position}: expected at least one pixel")
-    return picture
-
-
-def _name(picture: Picture, position: int) -> str:
-    return str(picture) if isinstance(picture, str | os.PathLike) else f"picture {position}"
+    return read_as_record(picture, picture_name(picture, position))

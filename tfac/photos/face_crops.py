@@ -17,6 +17,12 @@ from tfac.photos.pictures import OpenedPhoto
 # takes a picture as it is).
 ALIGNED, WHOLE = FACES = ("aligned", "whole")
 
+# The least and the most of a face in a crop: its width, and the middle of dlib's rectangle across
+# and down, all in sizes of the crop. Of 83 LFW photos, as crops: 0.41 to 0.70, 0.47 to 0.53 and
+# 0.54 to 0.67.
+_IN_CROPS = np.array([(0.36, 0.35, 0.42), (0.9, 0.65, 0.75)])
+_LOOKED_AT = 640  # longer side of a picture that is looked at for this, pixels
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class FaceCrop:
@@ -130,6 +136,24 @@ def crop_face_in(picture: np.ndarray, detector: FaceDetector, box: Rectangle) ->
     to_crop[:, 2] -= to_crop[:, :2] @ corner
     aligned = AlignedFace(np.empty((0, 0, 3), np.uint8), to_crop)
     return FaceCrop(aligned.image, moved[best], aligned, faces[best].dlib_landmarks + corner)
+
+
+def shows_face_elsewhere(picture: np.ndarray, detector: FaceDetector) -> bool:
+    """Says whether a picture shows a face, but none where the faces of crops lie.
+
+    Costs some hundredths of a second, and no landmarks. Nothing is said of a picture in which no
+    face is found: drawn faces, small pictures, faces in profile.
+
+    Args:
+        picture: uint8 [H, W, 3], RGB, upright.
+        detector: finds faces; where the picture is shrunk to `_LOOKED_AT` pixels, those of 80.
+    """
+    small = Image.fromarray(picture)
+    small.thumbnail((_LOOKED_AT, _LOOKED_AT))
+    boxes = np.array(detector.detect(np.asarray(small))).reshape(-1, 4) / np.tile(small.size, 2)
+    middles = np.column_stack([boxes[:, 2] - boxes[:, 0], boxes[:, :2] / 2 + boxes[:, 2:] / 2])
+    in_place = np.all((middles >= _IN_CROPS[0]) & (middles <= _IN_CROPS[1]), axis=-1)
+    return len(boxes) > 0 and not in_place.any()
 
 
 def overlap(first: Rectangle, second: Rectangle) -> float:

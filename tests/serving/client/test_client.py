@@ -24,6 +24,7 @@ from tfac.errors import (
     ConfigError,
     DataError,
     DeadlineError,
+    PicturesError,
     ServerBusyError,
     ServerUnreachableError,
     ServingError,
@@ -176,14 +177,46 @@ def test_picture_that_the_server_cannot_decode_is_named(user, server, tmp_path):
         user.predict(server, [grey(1), b""])
 
 
+@pytest.mark.parametrize("method", ["__call__", "explain"])
+def test_one_broken_picture_of_many_loses_no_other_answer(user, server, method):
+    given = [grey(0), b"no picture", grey(51), None, "absent.jpg", grey(102)]
+
+    def ask(client, **options):
+        return getattr(client, method)(given, **options)
+
+    with pytest.raises(PicturesError, match="3 of 6 pictures: picture 1: ") as caught:
+        user.use(server, ask, batch_size=2)
+    with pytest.warns(UserWarning, match="picture 3: .*absent.jpg: .*None in their places"):
+        skipped = user.use(server, lambda client: ask(client, on_error="skip"), batch_size=2)
+    assert list(caught.value.errors) == [1, 3, 4]
+    for answers in (caught.value.predictions, skipped):
+        assert [i for i, answer in enumerate(answers) if answer is None] == [1, 3, 4]
+        answers = [getattr(answer, "prediction", answer) for answer in answers if answer]
+        np.testing.assert_allclose(smiling(answers), [1, 1.2, 1.4], rtol=1e-6)
+
+
+def test_one_picture_has_one_answer(user, server):
+    image = Image.new("RGB", (5, 4), (51, 51, 51))
+    for picture in (image, np.asarray(image), np.asarray(image)[..., 0]):
+        assert smiling([user.predict(server, picture)]) == smiling(user.predict(server, [picture]))
+
+
+def test_opencv_order_is_turned(user, server):
+    picture = np.random.default_rng(0).integers(0, 256, (9, 7, 3), np.uint8)
+    turned = user.use(server, lambda client: client(picture[..., ::-1], color_order="bgr"))
+    assert smiling([turned]) == smiling([user.predict(server, picture)])
+
+
 @pytest.mark.parametrize(
     "pictures, message",
     [
         (["absent.jpg"], "absent.jpg: the file is missing"),
-        ("face.jpg", "put it in a list"),
+        ("absent.jpg", "absent.jpg: the file is missing"),
         ([np.zeros((8, 8, 3), np.float32)], "picture 0: expected uint8 .* float32"),
+        ([None], "picture 0: expected .* Received: None"),
         ([np.zeros((8, 0, 3), np.uint8)], "picture 0: expected at least one pixel"),
-        (np.zeros((8, 8, 3), np.uint8), r"picture 0: .* \[8, 3\]"),
+        (np.zeros((2, 8, 8, 2), np.uint8), r"2 of 2 pictures: picture 0: .* \[8, 8, 2\]"),
+        (5, "a list of pictures. Received: int"),
     ],
 )
 def test_what_is_no_picture_is_refused_and_not_sent(user, server, model, pictures, message):

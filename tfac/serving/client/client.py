@@ -1,14 +1,22 @@
 """Clients of a server of exported models: TensorFlow Serving or `tfac-serve`."""
 
 import io
-import os
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Any, Self, TypeVar
 
 import numpy as np
 from PIL import Image
 
 from tfac.errors import ConfigError, DataError, ServingError
+from tfac.inference.given_pictures import (
+    Given,
+    answers_given,
+    as_predicted,
+    check_choices,
+    is_one_picture,
+    picture_name,
+    pictures_in,
+)
 from tfac.inference.prediction import Picture, Prediction
 from tfac.photos.pictures import MAX_PIXELS, read_as_record
 from tfac.serving.client.answers import Explanation, Rows, read_metadata
@@ -18,6 +26,7 @@ MAX_REQUEST_BYTES = 2**23  # of pictures; a single larger one goes alone
 MAX_EXPLAINED = 2  # pictures a request: the masks of one are tens of megabytes as JSON
 
 T = TypeVar("T")
+Pictures = Given | Iterable[Given]
 Dialogue = Generator[Any, Any, T]  # yields what a transport sends, and takes the reply
 
 
@@ -46,24 +55,55 @@ class _BaseClient:
         self._known_metadata: dict[int, dict[str, Any]] = {}  # by version
         self._transport = self._open_transport()
 
-    def _predictions(self, pictures: Iterable[Picture]) -> Dialogue[list[Prediction]]:
-        predictions = []
-        for batch in _batches(pictures, self.batch_size):
-            rows = yield from self._ask("serving_default", batch)
-            predictions += [rows.prediction(i) for i in range(len(batch))]
-        return predictions
+    def _predictions(
+        self, pictures: Pictures, color_order: str, on_error: str
+    ) -> Dialogue[Prediction | list[Prediction | None]]:
+        return self._answers(
+            pictures, color_order, on_error, "serving_default", self.batch_size, Rows.prediction
+        )
 
-    def _explanations(self, pictures: Iterable[Picture]) -> Dialogue[list[Explanation]]:
+    def _explanations(
+        self, pictures: Pictures, color_order: str, on_error: str
+    ) -> Dialogue[Explanation | list[Explanation | None]]:
         metadata = yield from self._metadata(self._version)
         if metadata.get("explain") is None:
             raise self._server.error(
                 ServingError, "the model has neither part masks nor landmarks to explain"
             )
-        explanations = []
-        for batch in _batches(pictures, min(self.batch_size, MAX_EXPLAINED)):
-            rows = yield from self._ask("explain", batch)
-            explanations += [rows.explanation(i) for i in range(len(batch))]
-        return explanations
+        size = min(self.batch_size, MAX_EXPLAINED)
+        return (
+            yield from self._answers(
+                pictures, color_order, on_error, "explain", size, Rows.explanation
+            )
+        )
+
+    def _answers(
+        self,
+        pictures: Pictures,
+        color_order: str,
+        on_error: str,
+        signature: str,
+        batch_size: int,
+        read: Callable[[Rows, int], T],
+    ) -> Dialogue[T | list[T | None]]:
+        """Asks for all pictures, a batch a request; `read` makes an answer of a row."""
+        check_choices(color_order, on_error)
+        answers: dict[int, T] = {}
+        errors: dict[int, str] = {}
+        for batch in _batches(pictures, batch_size, color_order, errors):
+            rows = yield from self._ask(signature, [file for _, _, file in batch])
+            for row, (i, name, _) in enumerate(batch):
+                if rows.valid[row]:
+                    answers[i] = read(rows, row)
+                else:
+                    errors[i] = (
+                        f"{name}: expected a whole JPEG or PNG picture of at most {MAX_PIXELS} "
+                        "pixels. Received: a file that the server cannot decode as one"
+                    )
+        in_order = [answers.get(i) for i in range(len(answers) + len(errors))]
+        return answers_given(
+            in_order, dict(sorted(errors.items())), is_one_picture(pictures), on_error
+        )
 
     def _metadata(self, version: int | str | None) -> Dialogue[dict[str, Any]]:
         """Asks for the contents of ``tfac.json``, but for a version's that is known."""
@@ -83,20 +123,12 @@ class _BaseClient:
         reply = yield self._transport.predict_call(request)
         return self._transport.answer(reply, request)
 
-    def _ask(self, signature: str, batch: list[tuple[str, bytes]]) -> Dialogue[Rows]:
-        files = [file for _, file in batch]
+    def _ask(self, signature: str, files: list[bytes]) -> Dialogue[Rows]:
         answer = yield from self._answer(Request(signature, "image_bytes", files, self._version))
         # Of the version that answered: a server may have changed to another meanwhile.
         version = self._version if answer.version is None else answer.version
         metadata = yield from self._metadata(version)
-        rows = Rows(answer.outputs, len(batch), metadata, self._server)
-        for (name, _), valid in zip(batch, rows.valid, strict=True):
-            if not valid:
-                raise DataError(
-                    f"{name}: expected a whole JPEG or PNG picture of at most {MAX_PIXELS} "
-                    "pixels. Received: a file that the server cannot decode as one"
-                )
-        return rows
+        return Rows(answer.outputs, len(files), metadata, self._server)
 
 
 class Client(_BaseClient):
@@ -134,34 +166,43 @@ class Client(_BaseClient):
         ConfigError: an argument is out of range, or the package for gRPC or REST is missing.
     """
 
-    def __call__(self, pictures: Iterable[Picture] | np.ndarray) -> list[Prediction]:
-        """Returns one prediction a picture, in their order.
+    def __call__(
+        self, pictures: Pictures, *, color_order: str = "rgb", on_error: str = "raise"
+    ) -> Prediction | list[Prediction | None]:
+        """Returns the prediction of one picture, or of several pictures in their order.
 
         Args:
-            pictures: JPEG or PNG files by path or as bytes, arrays uint8 [H, W, 3] in [0, 255]
-                (sizes may differ), or one array uint8 [B, H, W, 3]. They are read as they are
-                needed. Files that are not upright by their EXIF orientation, not in sRGB or of
-                another format are converted before they are sent, as by `Predictor`.
+            pictures: one picture or any number of them, in the forms that `tfac.Predictor` takes.
+                They are read as they are needed. Files that are not upright by their EXIF orientation are turned first.
+            color_order: order of the channels of arrays: "rgb", or "bgr" as OpenCV has it.
+            on_error: what to do where some pictures cannot be answered. All others are answered
+                first, then "raise" raises an error that has their answers; "skip" warns, and gives
+                None in the places of those that have none.
 
         Raises:
-            DataError: a picture is missing, no picture, or none that the server can decode; the
-                message names it.
+            PicturesError: pictures are missing, broken, or none that the server can decode; the
+                message names them, `predictions` has the answers of the others.
+            DataError: another argument is none of its values.
             ServingError: the server cannot be asked, refuses, or gives no usable answer; its
                 subclasses in `tfac.errors` tell the causes apart.
         """
-        return self._run(self._predictions(pictures))
+        return self._run(self._predictions(pictures, color_order, on_error))
 
-    def explain(self, pictures: Iterable[Picture] | np.ndarray) -> list[Explanation]:
-        """Returns one explanation a picture, in their order.
+    def explain(
+        self, pictures: Pictures, *, color_order: str = "rgb", on_error: str = "raise"
+    ) -> Explanation | list[Explanation | None]:
+        """Returns the explanation of one picture, or of several pictures in their order.
 
         Args:
             pictures: as `__call__` takes them.
+            color_order: as there.
+            on_error: as there.
 
         Raises:
             DataError: as `__call__`.
             ServingError: as `__call__`, and where the model has nothing to explain.
         """
-        return self._run(self._explanations(pictures))
+        return self._run(self._explanations(pictures, color_order, on_error))
 
     def metadata(self) -> dict[str, Any]:
         """Returns what the model's ``tfac.json`` says, such as attributes and thresholds.
@@ -219,13 +260,17 @@ class AsyncClient(_BaseClient):
     Pictures given by path are read in the loop.
     """
 
-    async def __call__(self, pictures: Iterable[Picture] | np.ndarray) -> list[Prediction]:
-        """Returns one prediction a picture, as `Client.__call__`."""
-        return await self._run(self._predictions(pictures))
+    async def __call__(
+        self, pictures: Pictures, *, color_order: str = "rgb", on_error: str = "raise"
+    ) -> Prediction | list[Prediction | None]:
+        """Returns the prediction of one picture or of several, as `Client.__call__`."""
+        return await self._run(self._predictions(pictures, color_order, on_error))
 
-    async def explain(self, pictures: Iterable[Picture] | np.ndarray) -> list[Explanation]:
-        """Returns one explanation a picture, as `Client.explain`."""
-        return await self._run(self._explanations(pictures))
+    async def explain(
+        self, pictures: Pictures, *, color_order: str = "rgb", on_error: str = "raise"
+    ) -> Explanation | list[Explanation | None]:
+        """Returns the explanation of one picture or of several, as `Client.explain`."""
+        return await self._run(self._explanations(pictures, color_order, on_error))
 
     async def metadata(self) -> dict[str, Any]:
         """Returns what the model's ``tfac.json`` says, as `Client.metadata`."""
@@ -263,18 +308,22 @@ class AsyncClient(_BaseClient):
         return Transport(self._server)
 
 
-def _batches(pictures: Iterable[Picture], size: int) -> Iterator[list[tuple[str, bytes]]]:
-    """Yields names and files of pictures that go in one request."""
-    if isinstance(pictures, str | os.PathLike | bytes):
-        raise DataError("expected a list of pictures. Received one picture: put it in a list")
+def _batches(
+    pictures: Pictures, size: int, color_order: str, errors: dict[int, str]
+) -> Iterator[list[tuple[int, str, bytes]]]:
+    """Yields positions, names and files of pictures that go in one request; fills `errors`."""
     batch, num_bytes = [], 0
-    for i, picture in enumerate(pictures):
-        name = str(picture) if isinstance(picture, str | os.PathLike) else f"picture {i}"
-        file = _encoded(picture, name)
+    for i, picture in enumerate(pictures_in(pictures)):
+        name = picture_name(picture, i)
+        try:
+            file = _encoded(as_predicted(picture, name, color_order), name)
+        except DataError as error:
+            errors[i] = str(error)
+            continue
         if batch and (len(batch) == size or num_bytes + len(file) > MAX_REQUEST_BYTES):
             yield batch
             batch, num_bytes = [], 0
-        batch.append((name, file))
+        batch.append((i, name, file))
         num_bytes += len(file)
     if batch:
         yield batch
@@ -284,13 +333,6 @@ def _encoded(picture: Picture, name: str) -> bytes:
     """Returns the file of a picture; an array becomes a PNG, which keeps every pixel."""
     if not isinstance(picture, np.ndarray):
         return read_as_record(picture, name)
-    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[-1] != 3:
-        raise DataError(
-            f"{name}: expected uint8 [H, W, 3] in [0, 255]. "
-            f"Received: {picture.dtype} {list(picture.shape)}"
-        )
-    if 0 in picture.shape:
-        raise DataError(f"{name}: expected at least one pixel")
     file = io.BytesIO()
     Image.fromarray(picture).save(file, "png", compress_level=1)
     return file.getvalue()
