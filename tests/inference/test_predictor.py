@@ -218,7 +218,7 @@ def test_error_has_the_answers_of_all_other_pictures(predictor, pictures, one_br
     ) as caught:
         predictor(one_broken_of_many)
     error = pickle.loads(pickle.dumps(caught.value))
-    assert list(error.errors) == [2, 5, 8] and "absent.jpg: cannot be read" in error.errors[8]
+    assert list(error.errors) == [2, 5, 8] and "absent.jpg: the file is missing" in error.errors[8]
     assert [i for i, one in enumerate(error.predictions) if one is None] == [2, 5, 8]
     answered = [one for one in error.predictions if one is not None]
     for one, two in zip(answered, predictor(pictures), strict=True):
@@ -230,7 +230,7 @@ def test_broken_pictures_are_skipped_with_a_warning(predictor, pictures, one_bro
         answers = predictor(one_broken_of_many, on_error="skip")
     assert [i for i, one in enumerate(answers) if one is None] == [2, 5, 8]
     assert_same(answers[9], predictor(pictures)[6])
-    with pytest.warns(UserWarning, match="absent.jpg: cannot be read"):
+    with pytest.warns(UserWarning, match="absent.jpg: the file is missing"):
         assert predictor("absent.jpg", on_error="skip") is None
     with pytest.raises(DataError, match="on_error: expected raise or skip. Received: 'ignore'"):
         predictor([], on_error="ignore")

@@ -173,7 +173,8 @@ class Client(_BaseClient):
 
         Args:
             pictures: one picture or any number of them, in the forms that `tfac.Predictor` takes.
-                They are read as they are needed. Files that are not upright by their EXIF orientation are turned first.
+                They are read as they are needed; files that are not upright by their EXIF
+                orientation are turned first.
             color_order: order of the channels of arrays: "rgb", or "bgr" as OpenCV has it.
             on_error: what to do where some pictures cannot be answered. All others are answered
                 first, then "raise" raises an error that has their answers; "skip" warns, and gives
