@@ -24,7 +24,8 @@ from tfac.photos.face_crops import shows_face_elsewhere, takes_whole
 from tfac.photos.face_detection import FaceDetector
 from tfac.photos.pictures import MAX_PIXELS, open_picture, read_as_record
 
-_LOOKED_AT = 3  # of the first pictures, for whether they are crops
+_LOOKED_AT = 10  # of the first pictures, for whether they are crops,
+_LOOKED_AT_ONCE = 3  # and of one call's
 
 
 class Predictor:
@@ -61,7 +62,7 @@ class Predictor:
         if batch_size < 1:
             raise DataError(f"batch_size: expected 1 or more. Received: {batch_size}")
         self.path = version_folder(Path(path))
-        self._has_looked = False
+        self._to_look_at = _LOOKED_AT
         self.batch_size = batch_size
 
         from tfac.inference.engines import load_engine  # imports TensorFlow, which takes seconds
@@ -146,18 +147,18 @@ class Predictor:
 
     def _look_for_photos(self, pictures: Mapping[int, Picture]) -> None:
         """Warns once where one of the first pictures is no crop, as the network expects it."""
-        if self._has_looked or not pictures:
-            return
-        self._has_looked = True
-        if takes_whole(self.metadata, None):
+        if not self._to_look_at or takes_whole(self.metadata, None):
             return
         detector = FaceDetector(upsample=0)
-        for i, picture in itertools.islice(pictures.items(), _LOOKED_AT):
+        number = min(_LOOKED_AT_ONCE, self._to_look_at)
+        for i, picture in itertools.islice(pictures.items(), number):
+            self._to_look_at -= 1
             try:
                 shown = picture if _is_array(picture) else open_picture(picture)
             except DataError:
                 continue  # said when it is predicted
             if shows_face_elsewhere(shown, detector):
+                self._to_look_at = 0
                 warnings.warn(
                     f"{picture_name(picture, i)}: expected a face crop as CelebA's, but its face "
                     "lies elsewhere, so the answers mean little. tfac.analyze and tfac-predict "
