@@ -97,6 +97,7 @@ def test_body_in_chunks_is_bounded_too(served):
         (gzip.compress(b" " * 100_001), "gzip", 413),
         (json.dumps(ROW).encode(), "br", 415),
     ],
+    ids=["whole", "cut", "plain", "large", "br"],
 )
 def test_gzip_bodies_are_taken_and_bounded(served, body, encoding, status):
     response = served.post(body, headers={"Content-Encoding": encoding})
