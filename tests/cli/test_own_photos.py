@@ -62,10 +62,11 @@ def pictures_in(path, size):
 
 
 def test_records_hold_the_crops_that_prediction_makes(photos, tmp_path):
-    result = prepared(photos, tmp_path)
+    prepared(photos, tmp_path / "crops", faces="aligned")  # whose faces are looked for otherwise
+    result = prepared(photos, tmp_path / "data")
     assert result.metadata["faces"] == "aligned" and result.metadata["several_faces"] == 1
     assert result.metadata["detected_share"] == 1
-    seen = pictures_in(tmp_path, (218, 178))
+    seen = pictures_in(tmp_path / "data", (218, 178))
     detector = FaceDetector()
     for name in NAMES:
         crops = crop_faces(open_picture(photos / name), detector)

@@ -11,13 +11,13 @@ NAMES = ("p/0.jpg", "p/1.jpg", "p/1.png", "q/r/2.JPG", "q/r/3.v2.jpg", "00007.pn
 @pytest.fixture(params=["folder", "archive"])
 def keys(request, tmp_path):
     folder = tmp_path / "data"
-    for name in (*NAMES, "p/4.bmp"):
+    for name in (*NAMES, "p/4.cr2"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(b"")
     if request.param == "folder":
         return PictureKeys(PictureFiles(folder, nested=True))
     with zipfile.ZipFile(tmp_path / "data.zip", "w") as archive:
-        for name in (*NAMES, "p/4.bmp"):
+        for name in (*NAMES, "p/4.cr2"):
             archive.write(folder / name, name)
     return PictureKeys(PictureFiles(tmp_path / "data.zip", nested=True))
 
@@ -71,7 +71,7 @@ def test_absolute_paths_below_the_folder_are_found(tmp_path):
         ("7.jpg", "00007.png is there. Write it so in the table"),
         ("q/R", "q/r is there. Write it in the same case"),
         ("Q R/2.JPG", "q/r/2.JPG is there. Where that is the picture, write it so in the table"),
-        ("p/4.bmp", "the file is there, and .bmp is not read; JPEG, PNG, WebP and AVIF are"),
+        ("p/4.cr2", "the file is there, and .cr2 is not read; JPEG, PNG, WebP, AVIF and TIFF are"),
     ],
 )
 def test_what_is_there_in_another_form_is_named(keys, key, hint):

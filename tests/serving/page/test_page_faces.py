@@ -123,7 +123,9 @@ def test_export_without_a_data_set_is_described():
 def test_no_more_photos_are_searched_at_once_than_allowed(monkeypatch, drawn_photos):
     at_work, most = 0, 0
 
-    def crop_faces(picture, detector):
+    def faces_of(photo, detector):
+        if detector is None:
+            return [whole_crop(photo.image)]
         nonlocal at_work, most
         at_work += 1
         most = max(most, at_work)
@@ -131,7 +133,7 @@ def test_no_more_photos_are_searched_at_once_than_allowed(monkeypatch, drawn_pho
         at_work -= 1
         return []
 
-    monkeypatch.setattr(faces, "crop_faces", crop_faces)
+    monkeypatch.setattr(faces, "faces_of", faces_of)
     find, encoded = FaceFinder(at_once=2), (drawn_photos / "meadow.png").read_bytes()
     threads = [threading.Thread(target=find, args=(encoded, "a", False)) for _ in range(6)]
     for thread in threads:

@@ -233,11 +233,11 @@ _of_thread = threading.local()  # dlib's detector is not safe to share
 def _compute_chunk(item: tuple[int, list[str]], job: AnnotationJob) -> None:
     """Computes a chunk that is not there yet; a worker may be given one twice."""
     index, names = item
-    if not hasattr(_of_thread, "detector"):
-        # In photos faces are found as prediction finds them; in crops they are large.
-        _of_thread.detector = FaceDetector() if job.crops_faces else FaceDetector(upsample=0)
+    # In photos faces are found as prediction finds them; in crops they are large.
+    upsample = 1 if job.crops_faces else 0
+    detector = vars(_of_thread).setdefault(f"upsample_{upsample}", FaceDetector(upsample))
     if job.load(index) is None:
-        job.compute(index, names, _of_thread.detector)
+        job.compute(index, names, detector)
 
 
 def find_landmarks(

@@ -45,7 +45,7 @@ class PictureKeys:
         if self._pictures.has_file(path):
             return (
                 f"{text} as a picture: the file is there, and {Path(path).suffix or 'no extension'}"
-                " is not read; JPEG, PNG, WebP and AVIF are"
+                " is not read; JPEG, PNG, WebP, AVIF and TIFF are"
             )
         meant = self._meant(path)
         if len(meant) > 1:
