@@ -399,10 +399,7 @@ def _draw(photo: Photo, faces: Sequence, folder: Path, taken: Sequence[Path]) ->
         DrawnFace(
             tuple(side / opened.scale for side in face.rectangle),
             None if face.landmarks is None else face.landmarks / opened.scale,
-            [
-                f"{face.prediction.probabilities[name]:4.0%}  {name.replace('_', ' ')}"
-                for name in face.prediction.shown
-            ],
+            face.shown_lines,
         )
         for face in faces
     ]

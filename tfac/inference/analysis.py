@@ -47,13 +47,7 @@ class PhotoFaces(list[FoundFace]):
         Raises:
             DataError: the file cannot be read any more.
         """
-        drawn = []
-        for face in self:
-            probabilities = face.prediction.probabilities
-            lines = [
-                f"{probabilities[n]:4.0%}  {n.replace('_', ' ')}" for n in face.prediction.shown
-            ]
-            drawn.append(DrawnFace(face.rectangle, face.landmarks, lines))
+        drawn = [DrawnFace(face.rectangle, face.landmarks, face.shown_lines) for face in self]
         return Image.fromarray(draw_faces(_pixels(self._source, self.photo), drawn))
 
     def to_dataframe(self):

@@ -46,6 +46,14 @@ class FoundFace:
     landmarks: np.ndarray | None
     prediction: Prediction
 
+    @property
+    def shown_lines(self) -> list[str]:
+        """A line to draw for each attribute that is shown, its probability first."""
+        return [
+            f"{self.prediction.probabilities[name]:4.0%}  {name.replace('_', ' ')}"
+            for name in self.prediction.shown
+        ]
+
     def __repr__(self) -> str:
         """Returns where it is and what it shows, in a line."""
         left, top, right, bottom = self.rectangle
