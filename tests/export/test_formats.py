@@ -9,12 +9,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.models.model_checks import create_tiny_resnet
+from tests.models.model_checks import (
+    create_shallow_dlib_resnet,
+    create_tiny_resnet,
+    learn_statistics,
+)
 from tfac.errors import ConfigError
 from tfac.export.formats import FORMATS, check_formats, write_formats
 from tfac.models import create_model
 
 PRECISION = "mixed_bfloat16"
+BACKBONES = {"dmm_cnn": create_shallow_dlib_resnet}
 
 # Largest difference of a score, a probability and a coordinate from the Keras model in float32.
 TOLERANCES = {"scores": 2e-4, "probabilities": 5e-5, "landmarks": 5e-5}
@@ -53,13 +58,12 @@ def trained(tiny_trained):
         keras.utils.set_random_seed(2)
         keras.config.set_dtype_policy(PRECISION)
         try:
-            backbone = "dlib_resnet29" if name == "two_crop_net" else create_tiny_resnet()
+            backbone = BACKBONES.get(name, create_tiny_resnet)()
         finally:
             keras.config.set_dtype_policy("float32")
         model = create_model(name, backbone=backbone, dtype=PRECISION)
         noise = np.random.default_rng(0).integers(0, 256, (8, 48, 40, 3), np.uint8)
-        for _ in range(20):
-            model(noise, training=True)
+        learn_statistics(model, noise)
         return dataclasses.replace(tiny_trained, model=model, test_time_flip=True)
 
     return make

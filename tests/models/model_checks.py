@@ -1,6 +1,7 @@
 """The checks every network has to pass, and a backbone small enough for them."""
 
 import json
+from unittest import mock
 
 import keras
 import keras_hub
@@ -8,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfac.attributes import ATTRIBUTES
+from tfac.models import dlib_resnet
 
 # Eleven is the length of no other axis of a network, so the axes of attributes can be told.
 NAMES = ATTRIBUTES[:11]
@@ -39,6 +41,21 @@ def create_tiny_resnet():
         image_shape=(None, None, 3),
         name="resnet18",
     )
+
+
+def create_shallow_dlib_resnet(dtype=None):
+    """dlib's network with one block a stage."""
+    stages = tuple((filters, 1) for filters, _ in dlib_resnet.STAGES)
+    with mock.patch.object(dlib_resnet, "STAGES", stages):
+        return dlib_resnet.create_dlib_resnet29(dtype)
+
+
+def learn_statistics(model, images):
+    """Takes the statistics of batch norms half way to those of these images."""
+    for layer in model._flatten_layers():
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = 0.5
+    model(images, training=True)
 
 
 def run_model_test(

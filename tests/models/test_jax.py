@@ -7,6 +7,8 @@ import sys
 import numpy as np
 import pytest
 
+from tests.models.model_checks import create_shallow_dlib_resnet, create_tiny_resnet
+
 pytestmark = pytest.mark.slow
 
 PROGRAM = """
@@ -31,13 +33,13 @@ for name, call_arguments in json.loads(sys.argv[1]).items():
     np.savez(f"{name}.npz", **{key: np.array(value) for key, value in outputs.items()})
 """
 
-# Of each: the model, its arguments, and its call's.
+# Of each: the model, its backbone, its other arguments, and its call's.
 MODELS = {
-    "dmm_cnn": ("dmm_cnn", {"backbone": "resnet18", "branch_normalization": True}, {}),
-    "mgg_net": ("mgg_net", {"backbone": "resnet18"}, {"explain": True}),
-    "mgg_net_alexnet": ("mgg_net", {"backbone": "alexnet"}, {"explain": True}),
-    "lga_net": ("lga_net", {"backbone": "resnet18"}, {"explain": True}),
-    "two_crop_net": ("two_crop_net", {"backbone": "dlib_resnet29"}, {}),
+    "dmm_cnn": ("dmm_cnn", create_shallow_dlib_resnet, {"branch_normalization": True}, {}),
+    "mgg_net": ("mgg_net", create_tiny_resnet, {}, {"explain": True}),
+    "mgg_net_alexnet": ("mgg_net", lambda: "alexnet", {}, {"explain": True}),
+    "lga_net": ("lga_net", create_tiny_resnet, {}, {"explain": True}),
+    "two_crop_net": ("two_crop_net", create_tiny_resnet, {}, {}),
 }
 
 
@@ -51,8 +53,8 @@ def answers(tmp_path_factory):
     images = np.random.default_rng(0).integers(0, 256, (2, 45, 71, 3)).astype(np.uint8)
     np.save(folder / "images.npy", images)
     expected = {}
-    for name, (kind, arguments, call_arguments) in MODELS.items():
-        model = create_model(kind, **arguments)
+    for name, (kind, backbone, arguments, call_arguments) in MODELS.items():
+        model = create_model(kind, backbone=backbone(), **arguments)
         model.save(folder / f"{name}.keras")
         expected[name] = model(images, **call_arguments)
     calls = {name: call_arguments for name, (*_, call_arguments) in MODELS.items()}
