@@ -29,11 +29,7 @@ class Programs(Runner):
         super().__init__(INFO, "test", after_run)
         self.training = training
 
-    def _train_command(self, run):
-        program = self.training.get(run.experiment, "")
-        return [sys.executable, "-c", program.replace("{workdir}", str(run.workdir))]
-
-    def _score_command(self, run):
+    def _command(self, run):
         report = {"mean_accuracy": 90.0}
         result = {
             "config": run.config().to_dict(),
@@ -42,10 +38,10 @@ class Programs(Runner):
             "splits": {"test": {"trained": report, "exact": report}},
         }
         (run.workdir / "prepared.json").write_text(json.dumps(result))
-        program = (
-            f"import os; os.rename('{run.workdir}/prepared.json', '{run.workdir}/{RESULT_FILE}')"
-        )
-        return [sys.executable, "-c", program]
+        training = self.training.get(run.experiment, "").replace("{workdir}", str(run.workdir))
+        judging = f"import os; os.rename('prepared.json', '{RESULT_FILE}')"
+        both = f"import os, sys; exec(sys.argv[1]); os.chdir({str(run.workdir)!r}); {judging}"
+        return [sys.executable, "-c", both, training]
 
 
 def finished(runs):
@@ -159,13 +155,13 @@ def test_a_result_for_other_settings_does_not_count_as_finished(tmp_path):
     ("log", "progress"),
     [
         ("", (0.0, "")),
-        ("$ python -m tfac.cli.train\n", (0.0, "")),
+        ("$ python -m tfac.cli.judged_training\n", (0.0, "")),
         (
             "0%| | 0/40 [00:00]\r25%|## | 10/40 [00:20<01:00, 2.0s/step, images_s=67, loss=9]",
             (0.25, ", step 10 of 40, 67 images/s"),
         ),
         ("counting the labels of train: 100%|##| 1500/1500 [00:01<00:00, 9k picture/s]", (0.0, "")),
-        ("40/40 [01:20]\n$ python -m tfac.experiments.scoring\n", (0.0, "")),
+        ("40/40 [01:20]\n$ python -m tfac.cli.judged_training\n", (0.0, "")),
     ],
 )
 def test_progress_is_read_from_the_log(tmp_path, log, progress):

@@ -1,8 +1,8 @@
-"""Runs experiments one after another, each in processes and a folder of its own.
+"""Runs experiments one after another, each in a process and a folder of its own.
 
 A run's workdir has what tfac-train writes and
 
-- ``log.txt``: what its processes said.
+- ``log.txt``: what its process said.
 - ``result.json``: what it is worth, see `tfac.experiments.scoring`; it is there once all is done.
 - ``failure.json``: why it failed, until it is tried again.
 - ``lock``: held by whoever works on the run; the system lets go of it when that process ends.
@@ -112,11 +112,10 @@ class Runner:
         except ConfigError as error:
             self._fail(run, str(error), bar)
             return False
-        for command in (self._train_command(run), self._score_command(run)):
-            status = _call(command, run, lock, bar, interruption)
-            if status:
-                self._fail(run, _reason(run.workdir / LOG_FILE, status), bar)
-                return False
+        status = _call(self._command(run), run, lock, bar, interruption)
+        if status:
+            self._fail(run, _reason(run.workdir / LOG_FILE, status), bar)
+            return False
         report = read_json(run.workdir / RESULT_FILE)["splits"][self._split]
         bar.write(
             f"{run}: done in {(time.monotonic() - start) / 60:.1f} min; accuracy "
@@ -125,17 +124,13 @@ class Runner:
         )
         return True
 
-    def _train_command(self, run: Run) -> list[str]:
+    def _command(self, run: Run) -> list[str]:
         options = [f"--{name}={_as_flag(value)}" for name, value in run.given.items()]
         return [
-            *(sys.executable, "-m", "tfac.cli.train"),
+            *(sys.executable, "-m", "tfac.cli.judged_training", f"--split={self._split}"),
             *(f"--experiment={run.experiment}", f"--protocol={run.protocol}"),
             *(f"--data_dir={self._info.path}", f"--workdir={run.workdir}", *options),
         ]
-
-    def _score_command(self, run: Run) -> list[str]:
-        program = [sys.executable, "-m", "tfac.experiments.scoring"]
-        return [*program, str(run.workdir), str(self._info.path), self._split]
 
     @staticmethod
     def _fail(run: Run, reason: str, bar: tqdm.tqdm) -> None:

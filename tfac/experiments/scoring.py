@@ -1,12 +1,6 @@
-"""What a finished run is worth: its ``result.json``, and pictures of its attention.
+"""What a finished run is worth: its ``result.json``, and pictures of its attention."""
 
-`tfac.experiments.runner` runs it as a program of its own, so that nothing that goes wrong here ends
-the other runs:
-
-    python -m tfac.experiments.scoring WORKDIR DATA_DIR SPLIT
-"""
-
-import sys
+import os
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +29,9 @@ _MOST_GROUPS = 12  # more masks than that are no picture
 _PICTURES_OF_MASKS = 4
 
 
-def score_run(workdir: Path, data_dir: Path, split: str, batch_size: int = 64) -> dict[str, Any]:
+def score_run(
+    workdir: str | os.PathLike, data_dir: str | os.PathLike, split: str, batch_size: int = 64
+) -> dict[str, Any]:
     """Judges a finished run and writes its ``result.json`` whole.
 
     Thresholds are chosen on the run's validation split, and judged on it and on `split`.
@@ -52,6 +48,7 @@ def score_run(workdir: Path, data_dir: Path, split: str, batch_size: int = 64) -
         "training_seconds" (at that rate, validations left out), and "splits", of each the report
         (`tfac.evaluation.report`) for each of `JUDGED_WITH`.
     """
+    workdir = Path(workdir)
     trained, info = load_trained_network(workdir), read_info(data_dir)
     # Before the network is accelerated: products leave out the padding.
     multiply_adds = count_multiply_adds(trained.predict, trained.image_size)
@@ -111,7 +108,3 @@ def _draw_attention(trained: TrainedNetwork, info: RecordsInfo, split: str, work
     for name, figure in figures.items():
         with whole_file(workdir / f"{name}.png") as aside:
             figure.savefig(aside)
-
-
-if __name__ == "__main__":
-    score_run(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3])
