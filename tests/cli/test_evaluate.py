@@ -4,6 +4,7 @@ import json
 import pytest
 
 from tests.cli import programs
+from tests.models.model_checks import tiny_backbone_file
 from tfac.attributes import ATTRIBUTES
 from tfac.evaluation.attribute_metrics import RATE_METRICS
 from tfac.export import export_saved_model
@@ -98,7 +99,12 @@ def test_bad_slices_and_damaged_records_are_refused_and_leave_no_report(
 @pytest.mark.slow
 def test_checkpoint_is_evaluated_and_its_export_gives_the_same_figures(tiny_records, tmp_path):
     workdir = tmp_path / "run"
-    options = {"backbone": "resnet18", "image_size": (32, 32), "batch_size": 12, "epochs": 1}
+    options = {
+        "backbone": tiny_backbone_file(),
+        "image_size": (32, 32),
+        "batch_size": 12,
+        "epochs": 1,
+    }
     config = TrainConfig(**options, updates_per_epoch=1)
     run_training(config, tiny_records, workdir, show_progress=False)
     answer = run(f"--workdir={workdir}", f"--data_dir={tiny_records}", "--split=test")

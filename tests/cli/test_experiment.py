@@ -8,6 +8,7 @@ import pytest
 
 from tests.cli import programs
 from tests.data.sources.test_lfwa import write_kumar, write_pictures
+from tests.models.model_checks import tiny_backbone_file
 from tfac.data.preparing.preparation import prepare
 from tfac.data.preparing.workers import Processes
 from tfac.data.sources.lfwa import LFWASource
@@ -132,7 +133,11 @@ def test_lfwa_is_fine_tuned_from_the_run_that_the_same_folder_has_on_celeba(tiny
     source = LFWASource(pictures, "dmm_cnn")
     prepare(source, tmp_path / "data", landmarks="none", workers=Processes(1))
     tiny = ["--option=batch_size=4", "--option=image_size=32", "--option=epochs=1"]
-    tiny += ["--option=backbone=resnet18", "--option=backbone_weights=", "--experiment=baseline"]
+    tiny += [
+        f"--option=backbone={tiny_backbone_file()}",
+        "--option=backbone_weights=",
+        "--experiment=baseline",
+    ]
     tiny += [f"--output_dir={tmp_path / 'runs'}"]
 
     first = experiment(*tiny, "--protocol=paper_celeba", f"--data_dir={tiny_records}")

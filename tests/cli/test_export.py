@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from tests.cli import programs
+from tests.models.model_checks import tiny_backbone_file
 from tfac.inference.predictor import Predictor
 
 pytestmark = pytest.mark.slow  # trains, and runs programs
@@ -19,7 +20,7 @@ def workdir(tiny_records, tmp_path_factory):
     path = tmp_path_factory.mktemp("runs") / "baseline"
     config = TrainConfig(
         model="baseline",
-        backbone="resnet18",
+        backbone=tiny_backbone_file(),
         image_size=(48, 40),
         epochs=1,
         batch_size=8,

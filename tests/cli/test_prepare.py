@@ -11,6 +11,7 @@ import pytest
 
 from tests.cli import programs
 from tests.data.celeba_files import NAMES, encoded_picture, write_celeba
+from tests.models.model_checks import tiny_backbone_file
 from tfac.data.records.info import read_info
 from tfac.data.records.pipeline import evaluation_dataset
 
@@ -172,7 +173,12 @@ def test_classes_are_proposed_and_then_prepared(tmp_path):
 @pytest.mark.slow
 def test_own_attributes_go_all_the_way(own_data, tmp_path):
     data, workdir = f"--data_dir={own_data[0] / 'data'}", f"--workdir={tmp_path / 'run'}"
-    small = ["--backbone=resnet18", "--image_size=32", "--batch_size=2", "--epochs=1"]
+    small = [
+        f"--backbone={tiny_backbone_file()}",
+        "--image_size=32",
+        "--batch_size=2",
+        "--epochs=1",
+    ]
     small += ["--protocol=from_scratch", "--updates_per_epoch=1", "--nolandmarks", "--guidance=0"]
     for program, *arguments in (
         ("train", data, workdir, "--model=lga_net", *small),

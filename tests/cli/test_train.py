@@ -9,12 +9,13 @@ import time
 import pytest
 
 from tests.cli import programs
+from tests.models.model_checks import tiny_backbone_file
 from tfac.experiments.registry import get_config
 from tfac.training.config import TrainConfig
 
 SMALL = [
     "--protocol=from_scratch",
-    "--backbone=resnet18",
+    f"--backbone={tiny_backbone_file()}",
     "--image_size=32",
     "--batch_size=8",
     "--epochs=3",

@@ -1,6 +1,10 @@
 """The checks every network has to pass, and a backbone small enough for them."""
 
+import atexit
+import functools
 import json
+import os
+import tempfile
 from unittest import mock
 
 import keras
@@ -27,6 +31,16 @@ def create_tiny_backbone(strides=(4, 2, 2, 2), size=(None, None)):
         maps = keras.layers.BatchNormalization(moving_mean_initializer="random_normal")(maps)
         maps = keras.layers.ReLU()(maps)
     return keras.Model(images, maps, name="tiny")
+
+
+@functools.cache
+def tiny_backbone_file():
+    """The path of a backbone that is made and traced in no time; a run starts at its weights."""
+    folder = tempfile.TemporaryDirectory()
+    atexit.register(folder.cleanup)
+    path = os.path.join(folder.name, "tiny.keras")
+    create_tiny_backbone(strides=(4, 2, 2, 1)).save(path)
+    return path
 
 
 def create_tiny_resnet():

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from pipelines.engine.store import MetadataStore
 from tests.forks import Fork
+from tests.models.model_checks import tiny_backbone_file
 
 pytestmark = pytest.mark.slow
 
@@ -28,7 +29,12 @@ CONFIG = {
         "experiment": "baseline",
         "protocol": "demo",
         "image_size": [32, 32],
-        "options": {"epochs": 1, "batch_size": 32},
+        "options": {
+            "backbone": tiny_backbone_file(),
+            "output_stride": 32,
+            "epochs": 1,
+            "batch_size": 32,
+        },
     },
     "components": {
         "ExampleGen": {

@@ -4,10 +4,11 @@ import shutil
 from pathlib import Path
 
 from pipelines.engine.artifacts import ExampleAnomalies, Model, TransformGraph
+from tests.models.model_checks import tiny_backbone_file
 
-# The smallest training that tfac has; a ResNet18 sees 32x32 pixels.
+# The smallest training that tfac has.
 TINY_OPTIONS = {
-    "backbone": "resnet18",
+    "backbone": tiny_backbone_file(),
     "epochs": 1,
     "batch_size": 8,
     "updates_per_epoch": 1,
