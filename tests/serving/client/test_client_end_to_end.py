@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.models.model_checks import create_tiny_resnet
 from tests.serving.server.serve_program import serve_program
 from tfac.data.synthetic.drawing import draw_face
 from tfac.data.synthetic.sampling import sample_face
@@ -33,7 +34,11 @@ def attentive_export(tiny_trained, tmp_path_factory):
     trained = dataclasses.replace(
         tiny_trained,
         model=create_model(
-            "mgg_net", attributes=attributes, part_groups=GROUPS, levels=("P3", "P5")
+            "mgg_net",
+            backbone=create_tiny_resnet(),
+            attributes=attributes,
+            part_groups=GROUPS,
+            levels=("P3", "P5"),
         ),
         attributes=attributes,
         groups=AttributeGroups.from_dict(groups, attributes),

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import requests
 
+from tests.models.model_checks import create_tiny_resnet
 from tests.serving.server.serve_program import serve_program
 from tfac.attributes import ATTRIBUTES, PART_GROUPS
 from tfac.inference.photo_prediction import faces_as_json, predict_crops
@@ -23,7 +24,12 @@ def explaining_export(tiny_trained, tmp_path_factory):
     from tfac.export import export_saved_model
     from tfac.models import create_model
 
-    model = create_model("mgg_net", attributes=ATTRIBUTES, part_groups=PART_GROUPS)
+    model = create_model(
+        "mgg_net",
+        backbone=create_tiny_resnet(),
+        attributes=ATTRIBUTES,
+        part_groups=PART_GROUPS,
+    )
     trained = dataclasses.replace(tiny_trained, model=model, landmark_scheme=None)
     return export_saved_model(trained, tmp_path_factory.mktemp("saved_models") / "explaining")
 
