@@ -217,11 +217,26 @@ def _read_analysis(folder: Path, slicings: Sequence[tuple[str, ...]]) -> Analysi
             model, _, rate = entry.key.name.partition("/")
             by_attribute = by_model.setdefault(model, {})
             by_attribute.setdefault(entry.key.output_name, {})[rate] = _estimate(entry)
-    gaps = dict(_gaps(slices, slicings))
-    for by_attribute in (rates for by_model in slices.values() for rates in by_model.values()):
-        for slicing in slicings:
-            by_attribute.pop(_mean_of(slicing), None)
+    gaps = {pair: _possible(rates, -100.0) for pair, rates in _gaps(slices, slicings)}
+    means = [_mean_of(slicing) for slicing in slicings]
+    for by_model in slices.values():
+        for model, by_attribute in by_model.items():
+            by_model[model] = {
+                attribute: _possible(rates, -100.0 if model == CHANGE else 0.0)
+                for attribute, rates in by_attribute.items()
+                if attribute not in means
+            }
     return Analysis(slices, gaps)
+
+
+def _possible(rates: Mapping[str, Estimate], lowest: float) -> dict[str, Estimate]:
+    """Ends the intervals, which are as wide above a rate as below, where rates end: at 100 %."""
+    return {
+        rate: each
+        if each.low is None
+        else Estimate(each.value, max(each.low, lowest), min(each.high, 100.0))
+        for rate, each in rates.items()
+    }
 
 
 def _gaps(

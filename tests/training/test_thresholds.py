@@ -90,6 +90,20 @@ def test_scores_of_any_size_are_cut():
     assert cut == 0
 
 
+@pytest.mark.parametrize("scale", [1, 2**24, 2**30])
+@pytest.mark.parametrize("shown", [True, False])
+def test_all_pictures_fall_on_one_side_whatever_the_size_of_scores(scale, shown):
+    scores = np.array([3, 4, 5], np.float32) * scale
+    cut = best_cut(np.full(3, shown), scores)
+    assert ((scores > cut) == shown).all()
+
+
+def test_zero_is_taken_where_it_is_as_good():
+    assert best_cut(np.array([False, False]), np.array([-36.0, -40.0])) == 0
+    assert best_cut(np.array([False, True]), np.array([-1.0, 2.0])) == 0
+    assert best_cut(np.array([False, True, False]), np.array([-9.0, -5.0, 3.0])) != 0
+
+
 def test_fixed_thresholds_stay(split):
     thresholds = np.array([0.1, 0.2, 0.3, 0.4], np.float32)
     np.testing.assert_array_equal(get_threshold_rule("fixed")(thresholds, *split, 1), thresholds)

@@ -87,8 +87,8 @@ def exact(thresholds, labels, scores, label_mask, epoch, *, balanced: bool = Fal
 def best_cut(labels: np.ndarray, scores: np.ndarray, balanced: bool = False) -> np.float32:
     """Returns the best cut of one attribute, found by one sort.
 
-    Candidates are the midpoints between neighbouring different scores and one cut beyond either
-    end. Of equally good cuts the one nearest 0 is taken.
+    Candidates are the midpoints between neighbouring different scores, one cut beyond either end,
+    and 0. Of equally good cuts the one nearest 0 is taken.
 
     Args:
         labels: bool [V].
@@ -108,8 +108,11 @@ def best_cut(labels: np.ndarray, scores: np.ndarray, balanced: bool = False) -> 
     lower, upper = scores[:-1], scores[1:]
     midpoints = ((lower.astype(np.float64) + upper) / 2).astype(np.float32)
     midpoints = np.where(midpoints < upper, midpoints, lower)  # rounding must not reach the upper
-    cuts = np.concatenate([[scores[0] - _MARGIN], midpoints, [scores[-1] + _MARGIN]])
-    possible = np.concatenate([[True], lower < upper, [True]])
+    # A margin may be less than the distance to the next number.
+    below = np.minimum(scores[0] - _MARGIN, np.nextafter(scores[0], np.float32(-np.inf)))
+    cuts = np.concatenate([[below], midpoints, [scores[-1] + _MARGIN], [0]])
+    possible = np.concatenate([[True], lower < upper, [True, True]])
+    quality = np.append(quality, quality[np.searchsorted(scores, 0, side="right")])
     cuts, quality = cuts[possible], quality[possible]
     cuts = cuts[quality == quality.max()]
     return np.float32(cuts[np.argmin(np.abs(cuts))])
