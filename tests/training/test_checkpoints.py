@@ -6,7 +6,12 @@ import tensorflow as tf
 from tests.models.model_checks import create_tiny_backbone
 from tfac.errors import DataError
 from tfac.models import create_model
-from tfac.training.checkpoints import Checkpoints, create_state, restore_for_use
+from tfac.training.checkpoints import (
+    Checkpoints,
+    create_state,
+    has_checkpoint,
+    restore_for_use,
+)
 from tfac.training.schedules import NoPlateau
 from tfac.training.weighting import UniformWeighting
 
@@ -47,6 +52,61 @@ def test_checkpoint_of_another_network_is_refused(saved):
     other = create_network(seed=2, branch_normalization=False)
     with pytest.raises(DataError, match="cannot restore the checkpoint"):
         restore_for_use(saved[0], other, 40)
+
+
+@pytest.fixture
+def twice(tmp_path):
+    """A workdir with two checkpoints, of steps 1 and 2; and what makes a state like theirs."""
+
+    def create():
+        dense = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
+        return create_state(dense, keras.optimizers.SGD(0.1), UniformWeighting(3), NoPlateau(), 3)
+
+    state = create()
+    checkpoints = Checkpoints(tmp_path, state)
+    for step in (1, 2):
+        state.step.assign(step)
+        checkpoints.save()
+    return tmp_path, create
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:20])
+
+
+@pytest.mark.parametrize(
+    ("damage", "step"),
+    [
+        (lambda folder: (folder / "checkpoint").write_text(""), 2),
+        (lambda folder: (folder / "checkpoint").write_bytes(b"\xff{not a list"), 2),
+        (lambda folder: (folder / "checkpoint").unlink(), 2),
+        (lambda folder: (folder / "ckpt-2.index").unlink(), 1),
+        (lambda folder: cut(folder / "ckpt-2.index"), 1),
+        (lambda folder: cut(folder / "ckpt-2.data-00000-of-00001"), 1),
+    ],
+)
+def test_a_damaged_folder_goes_on_from_the_newest_whole_checkpoint(twice, damage, step, capsys):
+    workdir, create = twice
+    (workdir / "checkpoints" / "ckpt-3_temp").mkdir()
+    damage(workdir / "checkpoints")
+    assert has_checkpoint(workdir)
+    state = create()
+    checkpoints = Checkpoints(workdir, state)
+    assert checkpoints.restore_latest() and int(state.step) == step
+    checkpoints.save()
+    checkpoints.save()
+    assert tf.train.latest_checkpoint(str(workdir / "checkpoints")).endswith(f"ckpt-{step + 2}")
+    assert len(list((workdir / "checkpoints").glob("ckpt-*.index"))) == 2
+    assert not list((workdir / "checkpoints").glob("*_temp"))
+
+
+def test_a_folder_whose_checkpoints_are_gone_is_no_new_one(twice):
+    workdir, create = twice
+    for index in (workdir / "checkpoints").glob("*.index"):
+        index.unlink()
+    for read in (has_checkpoint, lambda workdir: Checkpoints(workdir, create())):
+        with pytest.raises(DataError, match="checkpoints: expected a whole checkpoint"):
+            read(workdir)
 
 
 def test_missing_checkpoint_is_named(tmp_path):

@@ -1,6 +1,10 @@
 """What a run is made of, and its checkpoints."""
 
 import dataclasses
+import os
+import shutil
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
@@ -89,6 +93,9 @@ class Checkpoints:
 
     def __init__(self, workdir: Path, state: TrainingState, writes: bool = True):
         self._writes = writes
+        self._workdir = workdir
+        if writes:
+            _clear(workdir)
         parts = {field.name: getattr(state, field.name) for field in dataclasses.fields(state)}
         parts["model"] = _variables(state.model)
         self._manager = tf.train.CheckpointManager(
@@ -105,30 +112,86 @@ class Checkpoints:
             self._manager.save()
 
     def restore_latest(self) -> bool:
-        """Restores the newest checkpoint into the state; False if there is none.
+        """Restores the newest whole checkpoint into the state; False if there is none.
 
         Raises:
-            DataError: the checkpoint does not belong to this model and optimizer, or is damaged.
+            DataError: no checkpoint belongs to this model and optimizer, or all are damaged.
         """
-        path = self._manager.latest_checkpoint
-        if path is None:
-            return False
-        try:
-            self._manager.checkpoint.restore(path).assert_consumed()
-        except _RESTORE_ERRORS as error:
-            raise DataError(
-                f"cannot restore the checkpoint {path}: {_first_line(error)}"
-            ) from error
-        return True
+        paths = _whole_checkpoints(self._workdir)
+        if paths:
+            checkpoint = self._manager.checkpoint
+            _restore_first(paths, lambda path: checkpoint.restore(path).assert_consumed())
+        return bool(paths)
 
 
 def has_checkpoint(workdir: Path) -> bool:
-    """Says whether a run in `workdir` has saved anything yet."""
-    return tf.train.latest_checkpoint(str(workdir / "checkpoints")) is not None
+    """Says whether a run in `workdir` has saved anything yet.
+
+    Raises:
+        DataError: it has, but no checkpoint is whole.
+    """
+    return bool(_whole_checkpoints(workdir))
+
+
+def _whole_checkpoints(workdir: Path) -> list[str]:
+    """Returns the checkpoints that have all their files, the newest first.
+
+    Files are looked at, not TensorFlow's list of them, which may be damaged or name what is gone.
+    """
+    folder = workdir / "checkpoints"
+    indices = {path.stem[5:]: path for path in folder.glob("ckpt-*.index")}
+    whole = {
+        int(number): str(path.with_suffix(""))
+        for number, path in indices.items()
+        if number.isdecimal() and any(folder.glob(f"{path.stem}.data-*"))
+    }
+    if not whole and (folder / "checkpoint").exists():
+        raise DataError(
+            f"{folder}: expected a whole checkpoint (ckpt-N.index and ckpt-N.data-...), but there "
+            "is none any more. Bring its files back, or remove the folder to begin anew"
+        )
+    return [whole[number] for number in sorted(whole, reverse=True)]
+
+
+def _clear(workdir: Path) -> None:
+    """Removes what failed saves have left, and mends TensorFlow's list of the checkpoints."""
+    folder = workdir / "checkpoints"
+    for rest in folder.glob("ckpt-*_temp"):
+        shutil.rmtree(rest, ignore_errors=True)
+    paths = _whole_checkpoints(workdir)[::-1]
+    try:
+        listed = tf.train.get_checkpoint_state(str(folder))
+    except ValueError:
+        listed = None
+    if paths and (listed is None or list(listed.all_model_checkpoint_paths) != paths):
+        times = [os.path.getmtime(f"{path}.index") for path in paths]
+        tf.compat.v1.train.update_checkpoint_state(
+            str(folder), paths[-1], paths, all_model_checkpoint_timestamps=times
+        )
+
+
+def _restore_first(paths: list[str], restore: Callable[[str], object]) -> None:
+    """Calls `restore` with the first of `paths` that it takes; says what it passed over.
+
+    Raises:
+        DataError: it takes none; about the first.
+    """
+    refused = None
+    for path in paths:
+        try:
+            restore(path)
+        except _RESTORE_ERRORS as error:
+            message = f"cannot restore the checkpoint {path}: {_first_line(error)}"
+            refused = refused or DataError(message)
+            continue
+        if refused:
+            print(f"warning: {refused}. Taken in its place: {path}", file=sys.stderr, flush=True)
+        return
+    raise refused
 
 
 def restore_for_use(workdir: Path, model: keras.Model, num_attributes: int) -> tuple:
-    """Restores the newest checkpoint's model, without what only training needs.
+    """Restores the newest whole checkpoint's model, without what only training needs.
 
     Returns:
         (thresholds, float32 array [A]; step)
@@ -136,8 +199,8 @@ def restore_for_use(workdir: Path, model: keras.Model, num_attributes: int) -> t
     Raises:
         DataError: there is no checkpoint, or it does not belong to this model or is damaged.
     """
-    path = tf.train.latest_checkpoint(str(workdir / "checkpoints"))
-    if path is None:
+    paths = _whole_checkpoints(workdir)
+    if not paths:
         raise DataError(
             f"expected a checkpoint in {workdir / 'checkpoints'}, but there is none yet. "
             "tfac-train writes the first after its first validation"
@@ -145,11 +208,10 @@ def restore_for_use(workdir: Path, model: keras.Model, num_attributes: int) -> t
     thresholds = tf.Variable(tf.zeros([num_attributes]), trainable=False)
     step = tf.Variable(0, trainable=False, dtype=tf.int64)
     checkpoint = tf.train.Checkpoint(model=_variables(model), thresholds=thresholds, step=step)
-    try:
-        status = checkpoint.restore(path)
-        status.assert_existing_objects_matched().expect_partial()
-    except _RESTORE_ERRORS as error:
-        raise DataError(f"cannot restore the checkpoint {path}: {_first_line(error)}") from error
+    _restore_first(
+        paths,
+        lambda path: checkpoint.restore(path).assert_existing_objects_matched().expect_partial(),
+    )
     return thresholds.numpy(), int(step.numpy())
 
 
