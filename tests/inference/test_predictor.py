@@ -170,6 +170,13 @@ def test_turned_picture_of_pillow_is_made_upright(predictor, pictures, tmp_path)
         assert_same(predictor(opened), predictor(pictures[1]))
 
 
+def test_deep_grey_of_pillow_is_scaled_as_that_of_a_file(predictor, pictures):
+    grey = pictures[0][..., 1]
+    expected = predictor(grey)
+    for deep in (grey.astype(np.uint16) * 257, np.int32(grey) * 257, np.float32(grey) / 255):
+        assert_same(predictor(Image.fromarray(deep)), expected)
+
+
 def test_paths_in_an_array_are_several_pictures(predictor, pictures, tmp_path):
     Image.fromarray(pictures[0]).save(tmp_path / "face.png")
     answers = predictor(np.array([str(tmp_path / "face.png")] * 2))
@@ -185,7 +192,6 @@ def test_paths_in_an_array_are_several_pictures(predictor, pictures, tmp_path):
         (np.zeros((8, 8, 2), np.uint8), r"\[8, 8, 2\]"),
         (np.zeros((3, 8, 8), np.uint8), "channels last"),
         (np.zeros((0, 8, 3), np.uint8), "at least one pixel"),
-        (Image.new("F", (8, 8)), "mode F"),
         (None, "None .what cv2.imread gives"),
         ({}, "dict"),
         (io.StringIO("face"), "binary mode"),
