@@ -50,8 +50,8 @@ def test_page_is_beside_the_api(address):
     assert "<title>tfac" in requests.get(f"{address}/", timeout=20).text
     listed = requests.get(f"{address}/page/models", timeout=20).json()["models"]
     assert [(one["model"], one["mask_levels"]) for one in listed] == [
-        ("explaining", ["P3", "P4"]),
         ("tiny", []),
+        ("explaining", ["P3", "P4"]),
     ]
     assert requests.get(f"{address}/v1/models/tiny", timeout=20).status_code == 200
 
