@@ -5,7 +5,7 @@ Needs NumPy and Pillow alone.
 
 import os
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
@@ -36,9 +36,8 @@ def is_one_picture(pictures: Given | Iterable[Given]) -> bool:
         return True
     if hasattr(pictures, "read"):
         return True
-    # Without a copy: a tensor may be large, or on another device.
-    rank = getattr(pictures, "ndim", None) if hasattr(pictures, "__array__") else None
-    return rank in (0, 2, 3)
+    # Without a copy: a tensor may be large, or on another device. A tf.Variable has no `ndim`.
+    return hasattr(pictures, "__array__") and len(getattr(pictures, "shape", ())) in (0, 2, 3)
 
 
 def picture_name(picture: Given, position: int) -> str:
@@ -105,6 +104,8 @@ def pictures_in(pictures: Given | Iterable[Given]) -> Iterator[Given]:
     if is_one_picture(pictures):
         return iter([pictures])
     try:
+        if isinstance(pictures, Mapping):
+            raise TypeError  # its keys would be taken for the pictures
         return iter(pictures)
     except TypeError as error:
         raise DataError(

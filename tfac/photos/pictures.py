@@ -5,6 +5,7 @@ import dataclasses
 import functools
 import io
 import os
+import re
 import struct
 import zipfile
 import zlib
@@ -197,6 +198,10 @@ def _read_bytes(path: str | os.PathLike, what: str) -> bytes:
                 )
             return file.read(MAX_FILE_BYTES)
     except FileNotFoundError as error:
+        if re.match(r"\w{2,}:/", os.fspath(path)):  # `Path` makes one slash of two
+            raise DataError(
+                f"{what}: expected a file. Received: a URL; nothing is loaded from the network"
+            ) from error
         raise DataError(f"{what}: the file is missing") from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error

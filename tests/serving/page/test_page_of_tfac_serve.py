@@ -33,6 +33,7 @@ def address(tiny_export, explaining_export):
     # One row at a time is the least that a server may allow.
     folders = (tiny_export.parent, explaining_export.parent)
     with serve_program(*folders, "--page", "--max_batch_size=1") as program:
+        assert program.process.stdout.readline() == f"The page: {program.url}/page\n"
         yield program.url
 
 
