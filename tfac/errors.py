@@ -16,6 +16,7 @@
 """
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 
@@ -53,7 +54,16 @@ class TrainingError(TfacError, RuntimeError):
 
 
 class ServingError(TfacError, RuntimeError):
-    """A server of models refused a request, or gave no answer that can be used."""
+    """A server of models refused a request, or gave no answer that can be used.
+
+    Attributes:
+        predictions: where several pictures were asked about, the answers given before, as a list
+            of the pictures so far, in their order, None for each without one; else empty.
+        errors: position of each of these pictures that cannot be answered to what is wrong.
+    """
+
+    predictions: Sequence[Any] = ()
+    errors: Mapping[int, str] = MappingProxyType({})
 
 
 class ServerUnreachableError(ServingError, ConnectionError):

@@ -190,6 +190,13 @@ def test_lines_go_on_behind_those_that_a_file_has(tiny_export, album):
     done = predict(*flags, album)
     assert done.returncode == 0 and file.read_text() == whole
     assert "3 photos, 3 faces; 1 photo in" in done.stderr
+    save_crop(album / "a.jpg", 0)
+    broken = json.dumps({"photo": str(album / "a.jpg"), "error": "no picture"})
+    elsewhere = json.dumps({"photo": "elsewhere.jpg", "error": "no picture"})
+    others = "".join(whole.splitlines(keepends=True)[1:])
+    file.write_text(f"{broken}\n{elsewhere}\n{others}")
+    assert predict(*flags, album).returncode == 0
+    assert file.read_text() == f"{elsewhere}\n{others}{first}"
     file.write_text("my notes")
     done = predict(*flags, album)
     assert done.returncode == 1 and "expected lines of --format=json" in done.stderr

@@ -9,6 +9,7 @@ from tfac.attributes import ATTRIBUTES
 from tfac.errors import DataError
 from tfac.evaluation.report import summarise, write_report
 from tfac.evaluation.split_scores import SplitScores
+from tfac.export.formats import FORMATS
 from tfac.export.model_card import write_model_card
 from tfac.export.model_card_figures import commoner_answer, gap_rows, largest_gap_rows, percent
 from tfac.export.model_card_page import plain
@@ -75,6 +76,16 @@ def test_card_has_the_sections_of_mitchell_et_al(write):
         "Caveats and recommendations",
     ):
         assert f"\n## {section}\n" in markdown and f"<h2>{section}</h2>" in page
+
+
+def test_card_says_what_each_format_needs(tmp_path):
+    for formats in ((), FORMATS):
+        write_model_card(tmp_path, make_metadata(), None, formats)
+        card = (tmp_path / "model_card.md").read_text("utf-8")
+        assert "tfac-serve" in card
+        for name in FORMATS:
+            assert (f"ask_{name}.py" in card) == (name in formats)
+        assert ("network.json" in card) == bool(formats)
 
 
 def test_card_refuses_what_the_readme_refuses(write):

@@ -4,6 +4,7 @@ import json
 import pickle
 import shutil
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -132,6 +133,7 @@ def png(array):
         lambda a: bytearray(png(a)),
         lambda a: io.BytesIO(png(a)),
         lambda a: tf.constant(png(a)),
+        lambda a: tf.Variable(a),
         lambda a: a.astype(np.int64),
         lambda a: np.dstack([a, np.full(a.shape[:2], 7, np.uint8)]),
         lambda a: Image.fromarray(np.dstack([a, np.full(a.shape[:2], 7, np.uint8)])),
@@ -170,6 +172,13 @@ def test_turned_picture_of_pillow_is_made_upright(predictor, pictures, tmp_path)
         assert_same(predictor(opened), predictor(pictures[1]))
 
 
+def test_deep_grey_of_pillow_is_scaled_as_that_of_a_file(predictor, pictures):
+    grey = pictures[0][..., 1]
+    expected = predictor(grey)
+    for deep in (grey.astype(np.uint16) * 257, np.int32(grey) * 257, np.float32(grey) / 255):
+        assert_same(predictor(Image.fromarray(deep)), expected)
+
+
 def test_paths_in_an_array_are_several_pictures(predictor, pictures, tmp_path):
     Image.fromarray(pictures[0]).save(tmp_path / "face.png")
     answers = predictor(np.array([str(tmp_path / "face.png")] * 2))
@@ -185,21 +194,23 @@ def test_paths_in_an_array_are_several_pictures(predictor, pictures, tmp_path):
         (np.zeros((8, 8, 2), np.uint8), r"\[8, 8, 2\]"),
         (np.zeros((3, 8, 8), np.uint8), "channels last"),
         (np.zeros((0, 8, 3), np.uint8), "at least one pixel"),
-        (Image.new("F", (8, 8)), "mode F"),
         (None, "None .what cv2.imread gives"),
         ({}, "dict"),
+        (Path("https://example.com/a.jpg"), "a URL; nothing is loaded"),
         (io.StringIO("face"), "binary mode"),
         (io.BytesIO(), "at its end"),
     ],
 )
 def test_what_is_no_picture_is_refused_by_position(predictor, pictures, picture, message):
-    with pytest.raises(DataError, match=f"picture 1: expected .*{message}"):
+    name = picture if isinstance(picture, Path) else "picture 1"
+    with pytest.raises(DataError, match=f"{name}: expected .*{message}"):
         predictor([pictures[0], picture])
 
 
-def test_neither_picture_nor_list_is_refused(predictor):
-    with pytest.raises(DataError, match="expected a picture, or a list .* Received: None"):
-        predictor(None)
+@pytest.mark.parametrize("pictures, received", [(None, "None"), ({"a.jpg": None}, "dict")])
+def test_neither_picture_nor_list_is_refused(predictor, pictures, received):
+    with pytest.raises(DataError, match=f"expected a picture, or a list .* Received: {received}"):
+        predictor(pictures)
 
 
 @pytest.fixture

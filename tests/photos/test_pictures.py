@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from tests.photos.profiles import display_p3
+from tests.photos import profiles
 from tfac.errors import DataError
 from tfac.photos import pictures
 from tfac.photos.pictures import RECORD_FORMATS, PictureFiles, as_record, open_photo, open_picture
@@ -131,11 +131,42 @@ def test_colour_of_16_bits_is_white_at_the_bits_that_its_values_reach(noise, top
 def test_display_p3_becomes_srgb(format):
     orange = Image.new("RGB", (16, 16), (250, 120, 60))
     options = {} if format in ("PNG", "TIFF") else {"quality": 95}
-    encoded = encode(orange, format, icc_profile=display_p3(), **options)
+    encoded = encode(orange, format, icc_profile=profiles.display_p3(), **options)
     red, green, blue = open_picture(encoded)[8, 8].astype(int)
     assert red == 255 and abs(green - 113) < 6 and abs(blue - 29) < 12
     given = open_picture(as_record(encoded, "a"), formats=RECORD_FORMATS)
     np.testing.assert_array_equal(given[8, 8], (red, green, blue))
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "TIFF"])
+def test_profile_of_grey_is_used_for_grey_alone(noise, format):
+    values = np.tile(np.uint8([0, 64, 128, 255]), (4, 1))
+    light = encode(Image.fromarray(values), format, icc_profile=profiles.grey(gamma=1))
+    # The curve of sRGB for light of 0, 0.25, 0.5 and 1.
+    assert np.abs(open_picture(light)[..., 0].astype(int) - (0, 137, 188, 255)).max() <= 1
+    np.testing.assert_array_equal(open_picture(as_record(light, "light")), open_picture(light))
+    colours = [
+        encode(Image.fromarray(noise), format, icc_profile=profile)
+        for profile in (profiles.grey(gamma=1), None)
+    ]
+    np.testing.assert_array_equal(*map(open_picture, colours))
+
+
+@pytest.mark.parametrize("format", ["JPEG", "TIFF"])
+def test_profile_of_four_inks_is_used(format):
+    inks = np.zeros((16, 32, 4), np.uint8)
+    inks[:, 16:, 0] = 255
+    inks = Image.fromarray(inks, "CMYK")
+    encoded = encode(inks, format, icc_profile=profiles.inks())
+    # A quarter less of L*.
+    assert np.abs(open_picture(encoded)[8, [4, 28]].astype(int) - [[255], [185]]).max() <= 2
+    assert np.abs(open_picture(encode(inks, format))[8, 28].astype(int) - (0, 255, 255)).max() < 5
+
+
+def test_broken_exif_turns_nothing(noise):
+    encoded = encode(Image.fromarray(noise), exif=b"Exif\0\0no orientation in here")
+    np.testing.assert_array_equal(open_picture(encoded), noise)
+    assert as_record(encoded, "broken") == encoded
 
 
 @pytest.mark.parametrize("profile", ["sRGB", "broken"])

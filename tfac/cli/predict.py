@@ -65,7 +65,8 @@ _OUTPUT = flags.DEFINE_string(
     "output",
     None,
     "file to write to; by default to the standard output, which parquet cannot. With json, photos "
-    "that the file has already are left out, and it goes on",
+    "that the file has already are left out, and it goes on; those that could not be read are "
+    "tried again",
 )
 _DRAW_DIR = flags.DEFINE_string(
     "draw_dir", None, "folder to write each photo to with boxes, landmarks and attributes drawn"
@@ -89,6 +90,8 @@ _SEARCH_SIZE = flags.DEFINE_integer(
 )
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 32, "faces to predict at once", 1)
 flags.mark_flags_as_mutual_exclusive(["saved_model", "server"], required=True)
+
+_ROW_GROUP = 2048  # rows of Parquet that are written at once
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,7 +122,7 @@ def main(argv: Sequence[str]) -> int:
     from tqdm import tqdm
 
     num_faces, problems, drawings = 0, 0, []
-    with _open_output() as output:
+    with _open_output(photos) as output:
         photos = [photo for photo in photos if str(photo.path) not in output.known]
         for photo, faces in _predicted(photos, output):
             num_faces += len(faces)
@@ -257,7 +260,8 @@ class Output:
     def __init__(self, file: IO | None = None, known: Collection[str] = ()):
         self._file, self.known = file, known
         self._thresholds: dict[str, float] = {}
-        self._rows: list[dict] = []
+        self._rows: list[dict] = []  # of Parquet, that wait for a full group
+        self._table = None
 
     def start(self, thresholds: dict[str, float]) -> None:
         """Takes each attribute's probability above which it is predicted."""
@@ -276,6 +280,8 @@ class Output:
             self._write(json.dumps(as_json(photo, faces)))
         elif _FORMAT.value == "parquet":
             self._rows += rows
+            if len(self._rows) >= _ROW_GROUP:
+                self._write_rows()
         elif _FORMAT.value == "csv":
             for row in rows:
                 values = (round(v, 4) if isinstance(v, float) else v for v in row.values())
@@ -284,15 +290,22 @@ class Output:
             self._write(as_table(photo, faces, self._thresholds))
 
     def finish(self) -> None:
-        """Writes what is written all at once."""
+        """Writes what waits, and the end of a file that has one."""
         if _FORMAT.value == "parquet":
-            import pyarrow as pa
-            import pyarrow.parquet as pq
+            if self._rows or self._table is None:
+                self._write_rows()
+            self._table.close()
 
-            from tfac.inference.photo_prediction import row_schema
+    def _write_rows(self) -> None:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
 
-            schema = row_schema(tuple(self._thresholds))
-            pq.write_table(pa.Table.from_pylist(self._rows, schema), self._file)
+        from tfac.inference.photo_prediction import row_schema
+
+        schema = row_schema(tuple(self._thresholds))
+        self._table = self._table or pq.ParquetWriter(self._file, schema)
+        self._table.write_table(pa.Table.from_pylist(self._rows, schema))
+        self._rows.clear()
 
     def _write(self, text: str) -> None:
         from tqdm import tqdm
@@ -304,7 +317,7 @@ class Output:
 
 
 @contextlib.contextmanager
-def _open_output() -> Iterator[Output]:
+def _open_output(photos: Sequence[Photo]) -> Iterator[Output]:
     """Yields where answers go; a file of JSON lines goes on, another appears when it is whole."""
     from tfac.files import whole_file
 
@@ -316,7 +329,7 @@ def _open_output() -> Iterator[Output]:
         try:
             known, mode = (), "wb" if _FORMAT.value == "parquet" else "w"
             if _FORMAT.value == "json":
-                known, mode = _known_photos(Path(path)), "a"
+                known, mode = _known_photos(Path(path), photos), "a"
             else:
                 path = stack.enter_context(whole_file(path))
             encoding = None if mode == "wb" else "utf-8"
@@ -327,20 +340,33 @@ def _open_output() -> Iterator[Output]:
         output.finish()
 
 
-def _known_photos(path: Path) -> set[str]:
-    """Returns the photos that a file of JSON lines has; of a line that was cut off it is rid."""
+def _known_photos(path: Path, asked: Sequence[Photo]) -> set[str]:
+    """Returns the photos that a file of JSON lines answers, and need not be looked at.
+
+    The file is rid of a line that was cut off, and of the errors of photos that are asked about
+    again.
+    """
+    from tfac.files import whole_file
+
+    known: set[str] = set()
     if not path.exists():
-        return set()
-    content = path.read_bytes()
-    whole = content[: content.rfind(b"\n") + 1]
-    try:
-        known = {json.loads(line)["photo"] for line in whole.splitlines()}
-        is_ours = content[len(whole) :].startswith(b'{"photo"') or content == whole
-    except (ValueError, KeyError, TypeError):
-        is_ours = False
-    if not is_ours:
-        raise ConfigError(f"--output: expected lines of --format=json in {path}. Received: others")
-    os.truncate(path, len(whole))
+        return known
+    again = {str(photo.path) for photo in asked}
+    with whole_file(path) as aside, path.open("rb") as lines, open(aside, "wb") as kept:
+        for line in lines:
+            if not line.endswith(b"\n") and line.startswith(b'{"photo"'):
+                break
+            try:
+                said = json.loads(line)
+                photo, is_error = said["photo"], "error" in said
+            except (ValueError, KeyError, TypeError) as error:
+                raise ConfigError(
+                    f"--output: expected lines of --format=json in {path}. Received: others"
+                ) from error
+            if not is_error:
+                known.add(photo)
+            if not is_error or photo not in again:
+                kept.write(line)
     return known
 
 
@@ -391,19 +417,10 @@ def _draw(photo: Photo, faces: Sequence, folder: Path, taken: Sequence[Path]) ->
     from PIL import Image
 
     from tfac.files import whole_file
-    from tfac.photos.drawing import DrawnFace, draw_faces
+    from tfac.inference.photo_prediction import draw_found
     from tfac.photos.pictures import open_photo
 
-    opened = open_photo(photo.path)
-    drawn = [
-        DrawnFace(
-            tuple(side / opened.scale for side in face.rectangle),
-            None if face.landmarks is None else face.landmarks / opened.scale,
-            face.shown_lines,
-        )
-        for face in faces
-    ]
-    picture = draw_faces(opened.image, drawn)
+    picture = draw_found(open_photo(photo.path), faces)
     path, number = folder / f"{photo.path.stem}.jpg", 1
     while path in taken:
         number += 1

@@ -33,7 +33,8 @@ _EXPECTS = {
   lfw_att_40.mat and indices_train_test.mat (--lfwa_protocol=mgg_net)
   lfw_attributes.txt (--lfwa_protocol=dmm_cnn)""",
     "folder": """your own pictures and tables, also FairFace, UTKFace and MAAD-Face:
-  --source_dir, a folder with pictures (JPEG, PNG, WebP or AVIF) in it or below, or a zip archive
+  --source_dir, a folder with pictures in it or below, or a zip archive of them (JPEG, PNG, WebP,
+    AVIF, GIF, BMP or TIFF; HEIC with the extra heic)
   --labels, a CSV or Parquet table with a row a picture and a column an attribute; Parquet may hold
     the pictures, as Hugging Face writes it
   --classes, a JSON file, where columns have words or classes (--propose_classes writes one)""",

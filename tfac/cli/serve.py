@@ -127,6 +127,9 @@ def _announce(server, port: int, rest_api_port: int) -> None:
         numbers = ", ".join(str(number) for number in server.store.available(name))
         addresses = f"grpc://{host}:{port} and http://{host}:{rest_api_port}"
         print(f"Serving {name} version {numbers} at {addresses}", flush=True)
+    if _PAGE.value:
+        here = "localhost" if host in ("0.0.0.0", "::") else host
+        print(f"The page: http://{here}:{rest_api_port}/page", flush=True)
 
 
 def _configs() -> list[ModelConfig]:

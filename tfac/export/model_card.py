@@ -37,6 +37,35 @@ _PICTURES = {
     WHOLE: "an encoded JPEG or PNG framed as the training pictures are, which were taken whole; "
     "of any size; " + _UPRIGHT,
 }
+_SAVED_MODEL = (
+    "SavedModel, in the folder above this card",
+    "TensorFlow, TensorFlow Serving or tfac-serve",
+    "with encoded pictures: decoding, resizing and thresholds are inside",
+)
+# By name in `tfac.export.formats`.
+_FORMATS = {
+    "onnx": (
+        "ONNX: `formats/model.onnx`, `ask_onnx.py`",
+        "onnxruntime",
+        "the metadata hold the text of `network.json` under `tfac`",
+    ),
+    "litert": (
+        "LiteRT (TensorFlow Lite): `formats/model.tflite`, `ask_litert.py`",
+        "ai-edge-litert",
+        "by signature (`get_signature_runner`); by index the outputs are in another order",
+    ),
+    "openvino": (
+        "OpenVINO: `formats/openvino/model.xml`, `ask_openvino.py`",
+        "openvino",
+        "with `INFERENCE_PRECISION_HINT` `f32`; else it computes in bfloat16 where the processor "
+        "can, which moves scores",
+    ),
+}
+_OF_OTHER_FORMATS = """\
+The other formats hold the network alone, in float32 with batch norms folded. They take upright RGB
+pictures at the trained size as uint8 and give scores and probabilities: decoding, turning, resizing
+and thresholds are with whoever asks, as `formats/network.json` says and the programs `ask_*.py`
+beside it do. Another way of resizing changes answers."""
 _LOSSES = {
     "squared_error": "an estimate of 2p - 1, where p is the probability",
     "binary_crossentropy": "a logit",
@@ -44,7 +73,10 @@ _LOSSES = {
 
 
 def write_model_card(
-    folder: str | os.PathLike, metadata: Mapping[str, Any], evaluation: Report | None
+    folder: str | os.PathLike,
+    metadata: Mapping[str, Any],
+    evaluation: Report | None,
+    formats: Sequence[str] = (),
 ) -> None:
     """Writes ``model_card.md`` and ``model_card.html``, each whole or not at all.
 
@@ -56,6 +88,7 @@ def write_model_card(
         metadata: what ``tfac.json`` says.
         evaluation: the report that tfac-evaluate wrote for this model; None says in the card that
             nothing was measured.
+        formats: those of `tfac.export.formats.FORMATS` that lie beside the SavedModel.
 
     Raises:
         DataError: the evaluation is not tfac-evaluate's, or is of another model: it has other
@@ -64,7 +97,7 @@ def write_model_card(
     if evaluation is not None:
         _check_evaluation(evaluation, metadata)
     title = f"Model card: {plain(_network(metadata))} on {plain(_data_name(metadata))}"
-    sections = _sections(metadata, evaluation)
+    sections = _sections(metadata, evaluation, formats)
     markdown = "\n\n".join([f"# {title}", *(f"## {name}\n\n{text}" for name, text in sections)])
     page = render_page(title, sections, evaluation)
     for name, text in ((MARKDOWN_FILE, markdown + "\n"), (HTML_FILE, page)):
@@ -98,10 +131,13 @@ def _head(value: Any) -> str:
     return text if len(text) <= 80 else f"{text[:80]}..."
 
 
-def _sections(metadata: Mapping[str, Any], evaluation: Report | None) -> list[tuple[str, str]]:
+def _sections(
+    metadata: Mapping[str, Any], evaluation: Report | None, formats: Sequence[str]
+) -> list[tuple[str, str]]:
     """Returns the card's headings and what stands below each, as Markdown."""
     return [
         ("Model details", _details(metadata)),
+        ("Formats", _formats(formats)),
         ("Intended use", _INTENDED_USE),
         ("Refused uses", _REFUSED_USES),
         ("Factors", _factors(metadata, evaluation)),
@@ -154,6 +190,14 @@ def _details(metadata: Mapping[str, Any]) -> str:
         ("All options", "in `tfac.json` beside this card, under `training`"),
     ]
     return table(("", ""), rows)
+
+
+def _formats(formats: Sequence[str]) -> str:
+    kinds = [_SAVED_MODEL, *(_FORMATS[name] for name in _FORMATS if name in formats)]
+    parts = [table(("format", "needs", "how it is asked"), kinds)]
+    if formats:
+        parts.append(_OF_OTHER_FORMATS)
+    return "\n\n".join(parts)
 
 
 def _libraries(metadata: Mapping[str, Any], when: str) -> str:

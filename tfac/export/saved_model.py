@@ -179,7 +179,7 @@ def _write(
     extra.mkdir()
     (extra / METADATA_FILE).write_text(metadata, "utf-8")
     (extra / ATTRIBUTES_FILE).write_text("\n".join(trained.attributes) + "\n", "utf-8")
-    write_model_card(extra, description, evaluation)
+    write_model_card(extra, description, evaluation, options.formats)
     if evaluation is not None:
         write_report(_without(evaluation, "model"), extra / METRICS_FILE)
 

@@ -17,12 +17,11 @@ from tfac.inference.given_pictures import (
     picture_name,
     pictures_in,
 )
-from tfac.inference.photo_prediction import FoundFace, predict_crops
+from tfac.inference.photo_prediction import FoundFace, draw_found, predict_crops
 from tfac.inference.predictor import Predictor
-from tfac.photos.drawing import DrawnFace, draw_faces
-from tfac.photos.face_crops import crop_faces, takes_whole, whole_crop
+from tfac.photos.face_crops import faces_of, takes_whole
 from tfac.photos.face_detection import FaceDetector
-from tfac.photos.pictures import open_picture
+from tfac.photos.pictures import OpenedPhoto, open_photo
 
 
 class PhotoFaces(list[FoundFace]):
@@ -47,8 +46,7 @@ class PhotoFaces(list[FoundFace]):
         Raises:
             DataError: the file cannot be read any more.
         """
-        drawn = [DrawnFace(face.rectangle, face.landmarks, face.shown_lines) for face in self]
-        return Image.fromarray(draw_faces(_pixels(self._source, self.photo), drawn))
+        return Image.fromarray(draw_found(_opened(self._source, self.photo), self))
 
     def to_dataframe(self):
         """Returns a pandas.DataFrame as `PhotosFaces.to_dataframe` does.
@@ -141,17 +139,16 @@ def analyze(
             name = picture_name(photo, i)
             try:
                 source = as_predicted(photo, name, color_order)
-                picture = _pixels(source, name)
+                opened = _opened(source, name)
             except DataError as error:
                 errors[i] = str(error)
                 continue
-            crops = [whole_crop(picture)] if whole else crop_faces(picture, detector)
-            yield (i, name, source), crops
+            yield (i, name, source), faces_of(opened, None if whole else detector)
 
     for (i, name, source), faces in predict_crops(look(), predictor):
         answers[i] = PhotoFaces(faces, name, source)
     return answers_given(PhotosFaces(answers), errors, is_one_picture(photos), on_error)
 
 
-def _pixels(source: str | os.PathLike | bytes | np.ndarray, name: str) -> np.ndarray:
-    return source if isinstance(source, np.ndarray) else open_picture(source, name)
+def _opened(source: str | os.PathLike | bytes | np.ndarray, name: str) -> OpenedPhoto:
+    return OpenedPhoto(source) if isinstance(source, np.ndarray) else open_photo(source, name)

@@ -5,14 +5,15 @@ Needs NumPy and Pillow alone.
 
 import os
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
-from PIL import Image, ImageOps
+from PIL import Image
 
 from tfac.errors import DataError, PicturesError
+from tfac.photos.pictures import DECODING_ERRORS, pixels_of
 
 Given = str | os.PathLike | bytes | BinaryIO | Image.Image | ArrayLike
 
@@ -35,9 +36,8 @@ def is_one_picture(pictures: Given | Iterable[Given]) -> bool:
         return True
     if hasattr(pictures, "read"):
         return True
-    # Without a copy: a tensor may be large, or on another device.
-    rank = getattr(pictures, "ndim", None) if hasattr(pictures, "__array__") else None
-    return rank in (0, 2, 3)
+    # Without a copy: a tensor may be large, or on another device. A tf.Variable has no `ndim`.
+    return hasattr(pictures, "__array__") and len(getattr(pictures, "shape", ())) in (0, 2, 3)
 
 
 def picture_name(picture: Given, position: int) -> str:
@@ -52,9 +52,9 @@ def as_predicted(
 
     Args:
         picture: a path, an encoded file (bytes, or an open file, which is read to its end), an
-            image of Pillow's (made upright and RGB), or an array of whole numbers in [0, 255]:
-            [H, W], [H, W, 1], [H, W, 3] or [H, W, 4]. What `numpy.asarray` makes such an array of
-            is one too. An alpha channel is dropped.
+            image of Pillow's (made upright, sRGB and of 8 bits, as a file is), or an array of whole
+            numbers in [0, 255]: [H, W], [H, W, 1], [H, W, 3] or [H, W, 4]. What `numpy.asarray`
+            makes such an array of is one too. An alpha channel is dropped.
         name: what to call it in an error.
         color_order: of an array with colours, "rgb" or "bgr".
 
@@ -104,6 +104,8 @@ def pictures_in(pictures: Given | Iterable[Given]) -> Iterator[Given]:
     if is_one_picture(pictures):
         return iter([pictures])
     try:
+        if isinstance(pictures, Mapping):
+            raise TypeError  # its keys would be taken for the pictures
         return iter(pictures)
     except TypeError as error:
         raise DataError(
@@ -144,16 +146,10 @@ def _summary(errors: dict[int, str], total: int) -> str:
 
 def _from_pillow(picture: Image.Image, name: str) -> np.ndarray:
     try:
-        picture = ImageOps.exif_transpose(picture)
-        if picture.mode.startswith("I;16"):  # Pillow would clip it rather than scale it
-            picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
-        if picture.mode in ("I", "F"):  # and these have no range to scale from
-            raise DataError(f"{name}: expected 8 bits a channel. Received: mode {picture.mode}")
-        return _with_pixels(np.array(picture.convert("RGB")), name)
-    except (OSError, SyntaxError, ValueError) as error:  # Pillow decodes when it is asked to
-        if isinstance(error, DataError):
-            raise
+        pixels = pixels_of(picture)
+    except DECODING_ERRORS as error:  # Pillow decodes when it is asked to
         raise DataError(f"{name}: the picture cannot be decoded: {error}") from error
+    return _with_pixels(pixels, name)
 
 
 def _from_file(file: BinaryIO, name: str) -> bytes:

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import numpy as np
 
 from tfac.inference.prediction import Prediction
+from tfac.photos.drawing import DrawnFace, draw_faces
 from tfac.photos.face_crops import FaceCrop
 from tfac.photos.face_detection import Rectangle
+from tfac.photos.pictures import OpenedPhoto
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -113,6 +115,24 @@ def faces_as_json(faces: Sequence[FoundFace]) -> list[dict[str, Any]]:
         }
         for face in faces
     ]
+
+
+def draw_found(photo: OpenedPhoto, faces: Sequence[FoundFace]) -> np.ndarray:
+    """Returns a photo with boxes, landmarks and the attributes shown, uint8 [H, W, 3].
+
+    Args:
+        photo: as `tfac.photos.pictures.open_photo` gives it.
+        faces: in pixels of the photo.
+    """
+    drawn = [
+        DrawnFace(
+            tuple(side / photo.scale for side in face.rectangle),
+            None if face.landmarks is None else face.landmarks / photo.scale,
+            face.shown_lines,
+        )
+        for face in faces
+    ]
+    return draw_faces(photo.image, drawn)
 
 
 def face_row(photo: str, face: FoundFace) -> dict[str, Any]:

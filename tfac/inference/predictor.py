@@ -22,7 +22,7 @@ from tfac.inference.given_pictures import (
 from tfac.inference.prediction import Picture, Prediction
 from tfac.photos.face_crops import shows_face_elsewhere, takes_whole
 from tfac.photos.face_detection import FaceDetector
-from tfac.photos.pictures import MAX_PIXELS, open_picture, read_as_record
+from tfac.photos.pictures import MAX_PIXELS, open_photo, read_as_record
 
 _LOOKED_AT = 10  # of the first pictures, for whether they are crops,
 _LOOKED_AT_ONCE = 3  # and of one call's
@@ -110,21 +110,20 @@ class Predictor:
             DataError: another argument is none of its values.
         """
         check_choices(color_order, on_error)
-        pictures, errors = {}, {}
-        position = -1
+        pictures, names, errors = {}, [], {}
         for position, picture in enumerate(pictures_in(images)):
+            names.append(picture_name(picture, position))
             try:
-                name = picture_name(picture, position)
-                pictures[position] = as_predicted(picture, name, color_order)
+                pictures[position] = as_predicted(picture, names[position], color_order)
             except DataError as error:
                 errors[position] = str(error)
-        self._look_for_photos(pictures)
-        results: list[Prediction | None] = [None] * (position + 1)
+        self._look_for_photos(pictures, names)
+        results: list[Prediction | None] = [None] * len(names)
         for batch in self._batches(pictures):
             files = {}
             for i in batch:
                 try:
-                    files[i] = _encoded(pictures[i], i)
+                    files[i] = _encoded(pictures[i], names[i])
                 except DataError as error:
                     errors[i] = str(error)
             answers = self._run(list(files.values())) if files else {}
@@ -133,7 +132,7 @@ class Predictor:
                     results[i] = Prediction.from_outputs(self.attributes, answers, row)
                 else:
                     errors[i] = (
-                        f"{picture_name(pictures[i], i)}: expected a whole JPEG or PNG picture of "
+                        f"{names[i]}: expected a whole JPEG or PNG picture of "
                         f"at most {MAX_PIXELS} pixels. Received: a file that cannot be decoded as "
                         "one"
                     )
@@ -145,24 +144,28 @@ class Predictor:
         """Returns what it is of, in a line."""
         return f"Predictor({str(self.path)!r}, {len(self.attributes)} attributes)"
 
-    def _look_for_photos(self, pictures: Mapping[int, Picture]) -> None:
-        """Warns once where one of the first pictures is no crop, as the network expects it."""
+    def _look_for_photos(self, pictures: dict[int, Picture], names: Sequence[str]) -> None:
+        """Warns once where one of the first pictures is no crop, as the network expects it.
+
+        What is read and converted for that takes the picture's place in `pictures`.
+        """
         if not self._to_look_at or takes_whole(self.metadata, None):
             return
         detector = FaceDetector(upsample=0)
         number = min(_LOOKED_AT_ONCE, self._to_look_at)
-        for i, picture in itertools.islice(pictures.items(), number):
+        for i in itertools.islice(list(pictures), number):
             self._to_look_at -= 1
             try:
-                shown = picture if _is_array(picture) else open_picture(picture)
+                picture = pictures[i] = _encoded(pictures[i], names[i])
+                shown = picture if _is_array(picture) else open_photo(picture).image
             except DataError:
                 continue  # said when it is predicted
             if shows_face_elsewhere(shown, detector):
                 self._to_look_at = 0
                 warnings.warn(
-                    f"{picture_name(picture, i)}: expected a face crop as CelebA's, but its face "
-                    "lies elsewhere, so the answers mean little. tfac.analyze and tfac-predict "
-                    "find and crop the faces of photos",
+                    f"{names[i]}: expected a face crop as CelebA's, but its face lies elsewhere, "
+                    "so the answers mean little. tfac.analyze and tfac-predict find and crop the "
+                    "faces of photos",
                     stacklevel=3,
                 )
                 return
@@ -216,8 +219,6 @@ def _is_array(picture: Picture) -> bool:
     return isinstance(picture, np.ndarray)
 
 
-def _encoded(picture: Picture, position: int) -> bytes | np.ndarray:
+def _encoded(picture: Picture, name: str) -> bytes | np.ndarray:
     """Returns a file as the model takes it; an array as it is."""
-    if _is_array(picture):
-        return picture
-    return read_as_record(picture, picture_name(picture, position))
+    return picture if _is_array(picture) else read_as_record(picture, name)

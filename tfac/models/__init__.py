@@ -1,5 +1,7 @@
 """Keras models; a model's ``call`` is the paper's figure."""
 
+import os
+
 import keras
 
 from tfac.errors import ConfigError
@@ -31,6 +33,7 @@ __all__ = [
     "create_feature_extractor",
     "create_model",
     "load_backbone_weights",
+    "load_keras",
     "predict",
 ]
 
@@ -57,6 +60,18 @@ def create_model(name: str, backbone_weights: str | None = None, **arguments) ->
         for backbone in backbones(model):
             load_backbone_weights(backbone, backbone_weights)
     return model
+
+
+def load_keras(path: str | os.PathLike) -> keras.Model:
+    """Returns the model of a ``.keras`` file that holds a network or layers of tfac.
+
+    It is not compiled. `keras.models.load_model` does the same once `tfac.models` is imported;
+    after ``import tfac`` alone, which does not load Keras, it would not know the classes.
+
+    Raises:
+        What `keras.models.load_model` raises.
+    """
+    return keras.models.load_model(path, compile=False)
 
 
 def backbones(model: keras.Model) -> list[keras.Model]:

@@ -13,9 +13,11 @@ def create_image_normalization() -> keras.layers.Layer:
     It computes in float32 whatever the model's precision, since bfloat16 cannot hold the steps of
     a picture between 128 and 255 after a shift.
     """
-    return keras.layers.Rescaling(
+    layer = keras.layers.Rescaling(
         scale=[1 / (255 * std) for std in IMAGE_STD],
         offset=[-mean / std for mean, std in zip(IMAGE_MEAN, IMAGE_STD, strict=True)],
         dtype="float32",
         name="image_normalization",
     )
+    layer.build((None, None, None, 3))  # or a summary calls it unbuilt
+    return layer

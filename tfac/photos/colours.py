@@ -24,51 +24,68 @@ def to_srgb(picture: Image.Image, encoded: bytes) -> Image.Image:
     bits that holds them; of floating-point numbers 1, 255 or 65535, if they reach an eighth of it;
     else the largest value. Where values are clearly below 0, they are scaled from least to largest.
 
-    A colour profile other than sRGB's, such as Display P3, is converted to sRGB.
+    A colour profile other than sRGB's, such as Display P3, is converted to sRGB, that of grey or of
+    four inks where the picture is such. Four inks without a profile are taken as what they leave.
 
     Args:
-        picture: a picture that was opened; it is loaded.
-        encoded: its file.
+        picture: a picture that was opened, which is loaded, or one in memory.
+        encoded: its file, for 16-bit colour; empty where it is not at hand.
 
     Raises:
         What Pillow raises where a picture cannot be decoded.
     """
     # Of 16-bit colour Pillow keeps the upper byte alone. It turns a TIFF itself.
     is_turned = getattr(picture, "tag_v2", {}).get(ExifTags.Base.Orientation, 1) != 1
-    is_deep = not is_turned and any(";16" in str(tile.args) for tile in picture.tile)
+    tiles = [] if is_turned or not encoded else picture.tile
+    is_deep = any(";16" in str(tile.args) for tile in tiles)
     picture.load()
+    transform = _srgb_transform(picture)
     if picture.mode[0] in "IF":
-        return Image.fromarray(_grey(picture)).convert("RGB")
-    profile = picture.info.get("icc_profile")
-    if is_deep:
+        picture = Image.fromarray(_grey(picture))
+    elif is_deep:
         picture = _deep_colour(encoded) or picture
-    transform = _srgb_transform(profile) if profile and picture.mode[:3] != "CMY" else None
-    picture = picture.convert("RGB")
-    return ImageCms.applyTransform(picture, transform) if transform else picture
+    if transform is None:
+        return picture.convert("RGB")
+    return ImageCms.applyTransform(picture.convert(transform.input_mode), transform)
 
 
-def is_srgb(profile: bytes | None) -> bool:
+def is_srgb(picture: Image.Image) -> bool:
     """Says whether colours stay as they are: of sRGB's profile, of none and of one not usable."""
-    return not profile or _srgb_transform(profile) is None
+    return _srgb_transform(picture) is None
+
+
+def _srgb_transform(picture: Image.Image) -> ImageCms.ImageCmsTransform | None:
+    """Returns what takes a picture to sRGB; None where that changes nothing or cannot be had."""
+    transform = _transform_of(picture.info.get("icc_profile") or b"")
+    if transform is None:
+        return None
+    is_inks, is_grey = picture.mode == "CMYK", picture.mode[0] in "LIF" and picture.mode != "LAB"
+    # A profile of colours fits grey too, but not the other way round.
+    fits = {"RGB": not is_inks, "L": is_grey, "CMYK": is_inks}
+    return transform if fits[transform.input_mode] else None
 
 
 @functools.lru_cache(maxsize=8)
-def _srgb_transform(profile: bytes) -> ImageCms.ImageCmsTransform | None:
-    """Returns what takes RGB to sRGB; None where that changes nothing or cannot be had."""
+def _transform_of(profile: bytes) -> ImageCms.ImageCmsTransform | None:
     try:
+        opened = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        mode = {"GRAY": "L", "CMYK": "CMYK"}.get(opened.profile.xcolor_space.strip(), "RGB")
         transform = ImageCms.buildTransform(
-            ImageCms.ImageCmsProfile(io.BytesIO(profile)),
+            opened,
             ImageCms.createProfile("sRGB"),
-            "RGB",
+            mode,
             "RGB",
             ImageCms.Intent.RELATIVE_COLORIMETRIC,
+            ImageCms.Flags.BLACKPOINTCOMPENSATION,
         )
     except (ImageCms.PyCMSError, OSError):
         return None
     levels = np.linspace(0, 255, 6).astype(np.uint8)
     colours = np.stack(np.meshgrid(levels, levels, levels), -1).reshape(-1, 6, 3)
-    converted = np.asarray(ImageCms.applyTransform(Image.fromarray(colours), transform))
-    return transform if np.abs(converted.astype(int) - colours).max() > _SAME_COLOURS else None
+    samples = Image.fromarray(colours).convert(mode)
+    converted = np.asarray(ImageCms.applyTransform(samples, transform), int)
+    changes = np.abs(converted - np.asarray(samples.convert("RGB"))).max()
+    return transform if changes > _SAME_COLOURS else None
 
 
 def _grey(picture: Image.Image) -> np.ndarray:

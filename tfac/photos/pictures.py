@@ -5,6 +5,8 @@ import dataclasses
 import functools
 import io
 import os
+import re
+import struct
 import zipfile
 import zlib
 from collections.abc import Collection, Iterator
@@ -47,7 +49,8 @@ _TURNS = {  # by EXIF orientation
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_DECODING_ERRORS = (
+# What Pillow raises for a picture that is broken.
+DECODING_ERRORS = (
     OSError,
     SyntaxError,
     ValueError,
@@ -135,9 +138,7 @@ def _open(
             if width * height > MAX_PIXELS:
                 picture.draft(None, (width // 2, height // 2))
             has_pages = picture.format == "TIFF" and picture.is_animated
-            rgb = to_srgb(picture, encoded)
-            turn = _TURNS.get(picture.getexif().get(ExifTags.Base.Orientation)) if upright else None
-            image = np.array(rgb if turn is None else rgb.transpose(turn))
+            image = pixels_of(picture, encoded, upright)
             return OpenedPhoto(image, max(size) / max(image.shape[:2]), has_pages)
     except DataError:
         raise
@@ -147,8 +148,34 @@ def _open(
         ) from error
     except Image.DecompressionBombError as error:
         raise DataError(f"{what}: expected at most {MAX_PIXELS} pixels: {error}") from error
-    except _DECODING_ERRORS as error:
+    except DECODING_ERRORS as error:
         raise DataError(f"{what}: the picture cannot be decoded: {error}") from error
+
+
+def pixels_of(picture: Image.Image, encoded: bytes = b"", upright: bool = True) -> np.ndarray:
+    """Returns the pixels of an image of Pillow's as `open_picture` gives those of a file.
+
+    Args:
+        picture: of any mode, opened or made in memory.
+        encoded: its file, without which 16-bit colour has the levels that Pillow keeps of it.
+        upright: as `open_picture` takes it.
+
+    Returns:
+        uint8 [H, W, 3], RGB.
+
+    Raises:
+        What Pillow raises where a picture cannot be decoded.
+    """
+    rgb = to_srgb(picture, encoded)
+    turn = _turn_of(picture) if upright else None
+    return np.array(rgb if turn is None else rgb.transpose(turn))
+
+
+def _turn_of(picture: Image.Image) -> Image.Transpose | None:
+    """Returns what makes a picture upright by its EXIF; None where it is, or EXIF is broken."""
+    with contextlib.suppress(struct.error, *DECODING_ERRORS):
+        return _TURNS.get(picture.getexif().get(ExifTags.Base.Orientation))
+    return None
 
 
 def _opened(encoded: bytes, formats: Collection[str]) -> Image.Image:
@@ -171,6 +198,10 @@ def _read_bytes(path: str | os.PathLike, what: str) -> bytes:
                 )
             return file.read(MAX_FILE_BYTES)
     except FileNotFoundError as error:
+        if re.match(r"\w{2,}:/", os.fspath(path)):  # `Path` makes one slash of two
+            raise DataError(
+                f"{what}: expected a file. Received: a URL; nothing is loaded from the network"
+            ) from error
         raise DataError(f"{what}: the file is missing") from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
@@ -224,13 +255,11 @@ def as_record(encoded: bytes, what: str) -> bytes:
             if not _may_differ(encoded):
                 return encoded
             with _opened(encoded, RECORD_FORMATS) as picture:
-                turned = picture.getexif().get(ExifTags.Base.Orientation) in _TURNS
-                same_colours = picture.mode[0] in "LC" or is_srgb(picture.info.get("icc_profile"))
-                if same_colours and not turned and not _is_deep_png(encoded):
+                if is_srgb(picture) and not _turn_of(picture) and not _is_deep_png(encoded):
                     return encoded
         elif encoded[4:8] != b"ftyp" and encoded[8:12] != b"WEBP":
             _opened(encoded, PHOTO_FORMATS).close()
-    except (*_DECODING_ERRORS, Image.DecompressionBombError):
+    except (*DECODING_ERRORS, Image.DecompressionBombError):
         return encoded  # whoever decodes it says what is wrong
     file = io.BytesIO()
     Image.fromarray(open_picture(encoded, what)).save(file, "PNG")

@@ -195,6 +195,20 @@ def test_one_broken_picture_of_many_loses_no_other_answer(user, server, method):
         np.testing.assert_allclose(smiling(answers), [1, 1.2, 1.4], rtol=1e-6)
 
 
+def test_answers_before_a_failure_are_kept(user, server, model):
+    model.script = [0.0, Refused("INVALID_ARGUMENT", "no")]
+    given = [grey(0), b"no picture", None, grey(102)]
+    with pytest.raises(ServingError) as caught:
+        user.use(server, lambda client: client(given), batch_size=1)
+    first, *others = caught.value.predictions
+    assert smiling([first]) == [1.0] and others == [None, None]
+    model.script = [0.0, 0.0, Refused("INVALID_ARGUMENT", "no")]
+    with pytest.raises(ServingError) as caught:
+        user.use(server, lambda client: client(given), batch_size=1)
+    assert [answer is None for answer in caught.value.predictions] == [False, True, True, True]
+    assert list(caught.value.errors) == [1, 2]
+
+
 def test_one_picture_has_one_answer(user, server):
     image = Image.new("RGB", (5, 4), (51, 51, 51))
     for picture in (image, np.asarray(image), np.asarray(image)[..., 0]):

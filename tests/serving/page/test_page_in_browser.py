@@ -168,6 +168,43 @@ def test_unreadable_file_is_named_with_the_reason_and_others_go_on(open_page, dr
     expect(page.locator("#photo-facts")).to_contain_text("cannot be decoded")
 
 
+def test_first_photo_that_can_be_shown_is_shown_until_another_is_chosen(open_page, drawn_photos):
+    page = open_page()
+    names = ("broken.png", "notes.txt", "two.png", "turned.jpg")
+    choose(page, *(drawn_photos / name for name in names))
+    expect(page.locator("#photo-name")).to_have_text("two.png")
+    page.get_by_role("radio", name="turned.jpg").check()
+    choose(page, drawn_photos / "meadow.png")
+    expect(page.locator("#photo-name")).to_have_text("turned.jpg")
+
+
+@pytest.mark.parametrize("width", [1280, 360])
+def test_group_of_a_hundred_faces_stays_usable(open_page, drawn_photos, width):
+    page = open_page(width)
+    face = {"landmarks": None, "landmarks_by": None, "attributes": {}}
+    places = [(10 + 43 * (i % 10), 5 + 21 * (i // 10)) for i in range(100)]
+    faces = [
+        face | {"rectangle": {"left": x, "top": y, "right": x + 14, "bottom": y + 14}}
+        for x, y in places
+    ]
+    model = {"model": "other", "version": 1, "thresholds": {}, "faces": faces}
+    answer = {"photo": "two.png", "width": 440, "height": 220, "models": [model]}
+    page.route("**/page/faces?*", lambda route: route.fulfill(json=answer))
+    choose(page, drawn_photos / "two.png")
+    expect(page.locator("#faces .choice")).to_have_count(100)
+    assert page.locator("#faces").bounding_box()["height"] < 250
+    tag, box = (page.locator(one).nth(56).bounding_box() for one in ("#picture .tag", ".box"))
+    assert tag["width"] < box["width"] / 2
+    before = page.evaluate("scrollY")
+    page.locator("#picture .box").nth(56).dispatch_event("click")
+    expect(page.locator("#face-57")).to_be_checked()
+    assert page.evaluate("scrollY") == before
+    listed, chosen = (page.locator(one).bounding_box() for one in ("#faces", "#face-57"))
+    assert listed["y"] <= chosen["y"]
+    assert chosen["y"] + chosen["height"] <= listed["y"] + listed["height"]
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+
+
 def test_photo_is_drawn_upright_with_its_box_on_the_face(open_page, drawn_photos):
     page = open_page()
     choose(page, drawn_photos / "turned.jpg")

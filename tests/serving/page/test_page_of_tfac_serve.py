@@ -39,6 +39,7 @@ def address(tiny_export, explaining_export):
     # One row at a time is the least that a server may allow.
     folders = (tiny_export.parent, explaining_export.parent)
     with serve_program(*folders, "--page", "--max_batch_size=1") as program:
+        assert program.process.stdout.readline() == f"The page: {program.url}/page\n"
         yield program.url
 
 
@@ -56,8 +57,8 @@ def test_page_is_beside_the_api(address):
     assert "<title>tfac" in requests.get(f"{address}/", timeout=20).text
     listed = requests.get(f"{address}/page/models", timeout=20).json()["models"]
     assert [(one["model"], one["mask_levels"]) for one in listed] == [
-        ("explaining", ["P3", "P4"]),
         ("tiny", []),
+        ("explaining", ["P3", "P4"]),
     ]
     assert requests.get(f"{address}/v1/models/tiny", timeout=20).status_code == 200
 

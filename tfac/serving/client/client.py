@@ -91,7 +91,13 @@ class _BaseClient:
         answers: dict[int, T] = {}
         errors: dict[int, str] = {}
         for batch in _batches(pictures, batch_size, color_order, errors):
-            rows = yield from self._ask(signature, [file for _, _, file in batch])
+            try:
+                rows = yield from self._ask(signature, [file for _, _, file in batch])
+            except ServingError as error:
+                last = max(batch[-1][0], *errors, 0)
+                error.predictions = [answers.get(i) for i in range(last + 1)]
+                error.errors = dict(sorted(errors.items()))
+                raise
             for row, (i, name, _) in enumerate(batch):
                 if rows.valid[row]:
                     answers[i] = read(rows, row)
@@ -185,7 +191,8 @@ class Client(_BaseClient):
                 message names them, `predictions` has the answers of the others.
             DataError: another argument is none of its values.
             ServingError: the server cannot be asked, refuses, or gives no usable answer; its
-                subclasses in `tfac.errors` tell the causes apart.
+                subclasses in `tfac.errors` tell the causes apart. `predictions` has the answers
+                that were given before.
         """
         return self._run(self._predictions(pictures, color_order, on_error))
 
@@ -237,7 +244,11 @@ class Client(_BaseClient):
         try:
             call = next(dialogue)
             while True:
-                call = dialogue.send(self._transport.send(call))
+                try:
+                    reply = self._transport.send(call)
+                except ServingError as error:
+                    dialogue.throw(error)
+                call = dialogue.send(reply)
         except StopIteration as end:
             return end.value
 
@@ -297,7 +308,11 @@ class AsyncClient(_BaseClient):
         try:
             call = next(dialogue)
             while True:
-                call = dialogue.send(await self._transport.send(call))
+                try:
+                    reply = await self._transport.send(call)
+                except ServingError as error:
+                    dialogue.throw(error)
+                call = dialogue.send(reply)
         except StopIteration as end:
             return end.value
 

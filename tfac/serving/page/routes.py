@@ -21,6 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from tfac.errors import DataError, TfacError
 from tfac.files import version_number
 from tfac.photos.face_crops import takes_whole
+from tfac.photos.pictures import PHOTO_SUFFIXES
 from tfac.serving.page.faces import FaceFinder, Predict, answer_faces, describe_model
 from tfac.serving.server.models import ModelStore
 from tfac.serving.server.refusals import Refusal, busy, invalid
@@ -73,7 +74,7 @@ def page_routes(store: ModelStore, predict: Predict) -> list[BaseRoute]:
 
     - ``GET /``: leads to ``/page``, which is the page; its style and scripts are in
       ``/page/static``.
-    - ``GET /page/models``: the models and versions that can be asked.
+    - ``GET /page/models``: the models and versions that can be asked, and how photos may end.
     - ``POST /page/faces?photo=NAME&model=MODEL/VERSION``: a photo's file as
       ``application/octet-stream``; answers its faces. `model` may be there twice, for two models
       side by side. With ``aligned=1`` the photo is a face crop already.
@@ -95,7 +96,7 @@ def page_routes(store: ModelStore, predict: Predict) -> list[BaseRoute]:
 
     def models(request: Request) -> Response:
         served = list(_describe_models(store))
-        answer = {"models": served, "most_bytes": MAX_PHOTO_BYTES}
+        answer = {"models": served, "most_bytes": MAX_PHOTO_BYTES, "suffixes": PHOTO_SUFFIXES}
         return JSONResponse(answer, headers=_NOT_STORED)
 
     return [
@@ -182,8 +183,8 @@ async def _read_photo(request: Request) -> bytes:
 
 
 def _describe_models(store: ModelStore) -> Iterator[dict[str, Any]]:
-    """Yields what can be asked, the latest version of a model first."""
-    for name in sorted(store.names()):
+    """Yields what can be asked: models as they were named, the latest version of each first."""
+    for name in store.names():
         with contextlib.suppress(Refusal):  # no version yet, or gone meanwhile
             for version in reversed(store.available(name)):
                 with store.get(name, version) as model:

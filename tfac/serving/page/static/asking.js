@@ -2,7 +2,7 @@
 
 const MOST_TRIES = 30; // where the server is busy
 
-// The models that can be asked, and the most bytes of a photo.
+// The models that can be asked, the most bytes of a photo, and how the names of photos end.
 export async function fetchModels() {
   const response = await fetch("page/models");
   return response.json();

@@ -64,7 +64,7 @@ function dots(faces, model) {
 }
 
 function boxes(faces, chosen, [, , width, height], choose) {
-  const size = Math.max(width, height) / 22; // of the number's tag
+  const largest = Math.max(width, height) / 22;
   return faces.map(({ rectangle: { left, top, right, bottom } }, i) => {
     const kind = i === chosen ? " chosen" : "";
     const place = { x: left, y: top, width: right - left, height: bottom - top };
@@ -75,6 +75,7 @@ function boxes(faces, chosen, [, , width, height], choose) {
       element("rect", { ...place, class: `box${kind}` }),
     );
     if (faces.length > 1) {
+      const size = Math.min(largest, 0.4 * (right - left)); // a small face stays to be seen
       const tag = { x: left, y: top, width: size, height: size, class: `tag${kind}` };
       const words = { x: left + size / 2, y: top + size * 0.78, class: "tag-words" };
       group.append(

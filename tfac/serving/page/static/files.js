@@ -1,38 +1,37 @@
 // Photos from a file input or a drop, those of folders included.
 
-const SUFFIXES = [".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"];
+// Each photo is {file, name}; a name has the folders that it was found in. Of a folder those are taken
+// that end in one of the suffixes.
 
-// Each photo is {file, name}; a name has the folders that it was found in.
-
-export function inputPhotos(input) {
+export function inputPhotos(input, suffixes) {
   const photos = [...input.files].map((file) => ({
     file,
     name: file.webkitRelativePath || file.name,
   }));
-  return input.webkitdirectory ? photos.filter(isPicture) : photos;
+  return input.webkitdirectory ? photos.filter(({ name }) => isPicture(name, suffixes)) : photos;
 }
 
-export async function droppedPhotos(transfer) {
+export async function droppedPhotos(transfer, suffixes) {
   // Both must be taken before the first wait: the browser empties the list then.
   const dropped = [...transfer.items]
     .filter((item) => item.kind === "file")
     .map((item) => ({ entry: item.webkitGetAsEntry(), file: item.getAsFile() }));
   const photos = [];
   for (const { entry, file } of dropped) {
-    if (entry?.isDirectory) photos.push(...(await photosBelow(entry)));
+    if (entry?.isDirectory) photos.push(...(await photosBelow(entry, suffixes)));
     else if (file) photos.push({ file, name: file.name });
   }
   return photos;
 }
 
-async function photosBelow(folder) {
+async function photosBelow(folder, suffixes) {
   const photos = [];
   for (const entry of await entriesOf(folder)) {
     if (entry.isDirectory) {
-      photos.push(...(await photosBelow(entry)));
+      photos.push(...(await photosBelow(entry, suffixes)));
     } else {
       const name = entry.fullPath.replace(/^\//, "");
-      if (isPicture({ name })) photos.push({ file: await fileOf(entry), name });
+      if (isPicture(name, suffixes)) photos.push({ file: await fileOf(entry), name });
     }
   }
   return photos;
@@ -54,7 +53,7 @@ function fileOf(entry) {
 }
 
 // What else lies in a folder is passed over, as tfac-predict does.
-function isPicture({ name }) {
+function isPicture(name, suffixes) {
   const base = name.slice(name.lastIndexOf("/") + 1).toLowerCase();
-  return !base.startsWith(".") && SUFFIXES.some((suffix) => base.endsWith(suffix));
+  return !base.startsWith(".") && suffixes.some((suffix) => base.endsWith(suffix));
 }

@@ -14,8 +14,10 @@ const $ = (id) => document.getElementById(id);
 
 let models = []; // as /page/models has them
 let mostBytes = 0;
+let suffixes = []; // of photos
 let photos = []; // {file, name, url, number, asked, answer, error, thumbnail, displayable}
 let shown = null; // the photo that is looked at
+let picked = false; // somebody chose it, or a face of it
 let face = 0; // of it
 let working = null; // AbortController of the photos that are being asked for
 let lastSaid = 0; // when
@@ -25,7 +27,8 @@ let numPhotos = 0; // so far, for the elements' ids
 
 async function loadModels() {
   try {
-    ({ models, most_bytes: mostBytes } = await fetchModels());
+    ({ models, most_bytes: mostBytes, suffixes } = await fetchModels());
+    $("files").accept = ["image/*", ...suffixes].join();
   } catch {
     return complain("", "the server does not answer: is tfac-serve still running?");
   }
@@ -71,6 +74,7 @@ function add(found) {
 
 function askAgain() {
   describeModels();
+  picked = shown !== null; // which stays
   working?.abort();
   working = null;
   for (const photo of photos) {
@@ -120,7 +124,14 @@ async function look(photo, signal) {
     complain(photo.name, error.message);
   }
   showState(photo);
-  if (shown === null || shown === photo) show(photo);
+  const wanted = picked ? shown : firstToShow(photo);
+  if (wanted === photo || wanted !== shown) show(wanted);
+}
+
+// The first photo that this browser can show, else the first with an answer.
+function firstToShow(otherwise) {
+  const answered = photos.filter((one) => one.answer);
+  return answered.find((one) => one.displayable) ?? answered[0] ?? otherwise;
 }
 
 // Telling
@@ -174,7 +185,10 @@ function counted(number, thing) {
 function photoChoice(photo) {
   const id = `photo-${photo.number}`;
   const base = photo.name.slice(photo.name.lastIndexOf("/") + 1);
-  const made = choice("photo", id, false, null, base, stateOf(photo), () => show(photo));
+  const made = choice("photo", id, false, null, base, stateOf(photo), () => {
+    picked = true;
+    show(photo);
+  });
   made.title = photo.name;
   return made;
 }
@@ -243,8 +257,13 @@ function faceChoices(photo) {
 }
 
 function chooseFace(i) {
-  face = i;
-  $(`face-${i + 1}`).checked = true;
+  [face, picked] = [i, true];
+  const input = $(`face-${i + 1}`);
+  input.checked = true;
+  // The list of a group scrolls; `scrollIntoView` would move the page too.
+  const [list, { offsetTop: top, offsetHeight: height }] = [$("faces"), input.parentElement];
+  const below = top + height - list.clientHeight;
+  list.scrollTop = Math.min(top, Math.max(list.scrollTop, below));
   render();
 }
 
@@ -321,7 +340,7 @@ function caption() {
 function listen() {
   for (const id of ["files", "folder"]) {
     $(id).addEventListener("change", () => {
-      add(inputPhotos($(id)));
+      add(inputPhotos($(id), suffixes));
       $(id).value = ""; // the same file may be chosen again
     });
   }
@@ -355,7 +374,7 @@ function listenToDrops() {
     event.preventDefault();
     mark(0);
     try {
-      add(await droppedPhotos(event.dataTransfer));
+      add(await droppedPhotos(event.dataTransfer, suffixes));
     } catch (error) {
       complain("", `what was dropped cannot be read: ${error.message}`);
     }
@@ -383,10 +402,10 @@ function remove(some) {
   }
   photos = photos.filter((photo) => !some.includes(photo));
   if (some.includes(shown)) {
-    shown = null;
+    [shown, picked] = [null, false];
     $("photo").hidden = true;
   }
-  if (shown === null && photos.length > 0) show(photos[0]);
+  if (shown === null && photos.length > 0) show(firstToShow(photos[0]));
   showWhatIsThere();
   showProgress();
   $("files").focus(); // what was focussed is gone
