@@ -12,7 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tfac.errors import DataError
+import filelock
+
+from tfac.errors import ConfigError, DataError
 
 
 @contextlib.contextmanager
@@ -53,6 +55,40 @@ def whole_directory(path: str | os.PathLike) -> Iterator[Path]:
         os.replace(aside, path)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def only_writer(folder: str | os.PathLike, flag: str) -> Iterator[None]:
+    """Makes `folder` where it is missing, and holds it against other writers.
+
+    It is gone again where nothing was written.
+
+    Args:
+        folder: what is written to.
+        flag: the flag that gave it, for errors.
+
+    Raises:
+        DataError: the folder cannot be made or written to.
+        ConfigError: another process is writing to it.
+    """
+    path = Path(folder) / ".writing.lock"
+    made = not path.parent.exists()
+    lock = filelock.FileLock(path, timeout=0)  # ends with its process, however that ends
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except filelock.Timeout:
+        raise ConfigError(f"{flag} {folder}: another process is writing to it") from None
+    except OSError as error:
+        raise DataError(f"{flag} {folder}: cannot be written: {error.strerror}") from error
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        lock.release()
+        if made:
+            with contextlib.suppress(OSError):  # there is something in it
+                path.parent.rmdir()
 
 
 def read_json(path: str | os.PathLike, expected: str = "a JSON object") -> dict[str, Any]:

@@ -14,6 +14,7 @@ from tests.training.conftest import SignalAt
 from tfac import speed
 from tfac.data.records.pipeline import evaluation_dataset
 from tfac.errors import ConfigError, DataError, TrainingError
+from tfac.files import only_writer
 from tfac.losses import SquaredError
 from tfac.training import run as run_module
 from tfac.training.config import TrainConfig
@@ -145,6 +146,13 @@ def test_same_seed_gives_the_same_run_and_a_finished_run_is_left_as_it_is(tiny_r
 
     with pytest.raises(ConfigError, match="config.epochs: 1 there, 2 now; config.seed: 7 there"):
         run(tiny_records, tmp_path / "a", dataclasses.replace(CONFIG, epochs=2, seed=5))
+
+
+def test_two_processes_do_not_train_in_one_workdir(tiny_records, tmp_path):
+    with only_writer(tmp_path / "a", "workdir"):
+        with pytest.raises(ConfigError, match="workdir .*a: another process is writing to it"):
+            run(tiny_records, tmp_path / "a", CONFIG)
+    assert not (tmp_path / "a").exists()
 
 
 @pytest.mark.parametrize(

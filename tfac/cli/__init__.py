@@ -1,8 +1,10 @@
 """The command-line programs; each is also ``python -m tfac.cli.NAME``."""
 
 import dataclasses
+import errno
 import inspect
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -19,6 +21,8 @@ flags.disclaim_key_flags()  # `define_flag` defines those of its callers
 def run_program(main: Callable[..., int | None]) -> None:
     """Parses flags and runs `main`; a `TfacError` becomes one clear line and exit status 1.
 
+    So does a disk or a memory that is full, and a file or folder that may not be touched.
+
     A `main` without parameters takes flags alone; another gets the program's name and what stands
     behind the flags. An interrupt (Ctrl-C) ends with status 130 and no traceback.
     """
@@ -30,9 +34,20 @@ def run_program(main: Callable[..., int | None]) -> None:
                 logging.set_verbosity(logging.ERROR)
             if flags_alone and len(argv) > 1:
                 raise ConfigError(f"expected flags alone. Received: {' '.join(argv[1:])}")
-            return main() if flags_alone else main(argv)
+            status = main() if flags_alone else main(argv)
+            sys.stdout.flush()
+            return status
         except TfacError as error:
             print(f"error: {error}", file=sys.stderr)
+            return 1
+        except BrokenPipeError:  # its reader, such as head, has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 128 + signal.SIGPIPE
+        except Exception as error:
+            reason = _lacking(error)
+            if reason is None:
+                raise
+            print(f"error: {reason}", file=sys.stderr)
             return 1
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
@@ -69,6 +84,30 @@ def import_tensorflow_quietly() -> None:
         import tensorflow as tf
 
         tf.config.list_physical_devices()
+
+
+def _lacking(error: Exception) -> str | None:
+    """Says what the machine lacks where that is what an error means; None otherwise.
+
+    TensorFlow has errors of its own for the system's, with the system's words in them.
+    """
+    text = str(error)
+    of_tensorflow = type(error).__module__.startswith("tensorflow.")
+    for code in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM):
+        words = os.strerror(code)
+        if isinstance(error, OSError) and error.errno == code:
+            return (
+                f"{words}: {error.filename or 'a file'}. Outputs that were whole are as they were"
+            )
+        if of_tensorflow and words in text:
+            return f"{text.splitlines()[0]}. Outputs that were whole are as they were"
+    exhausted = of_tensorflow and type(error).__name__ == "ResourceExhaustedError"
+    if isinstance(error, MemoryError) or exhausted:
+        return (
+            "the memory does not suffice. Give a smaller batch (--batch_size), smaller pictures "
+            f"(--image_size) or a smaller network. {text.splitlines()[0][:200] if text else ''}"
+        ).rstrip()
+    return None
 
 
 def _show_in_help(module: str) -> None:

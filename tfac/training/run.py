@@ -1,5 +1,6 @@
 """A whole training run: from options and a prepared data set to a trained workdir."""
 
+import contextlib
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from tfac.data.records.pipeline import (
     train_dataset,
 )
 from tfac.errors import ConfigError, TrainingError
+from tfac.files import only_writer
 from tfac.inference.predict_step import create_predict_step
 from tfac.losses import AttributeLoss, PartGuidance, get_attribute_loss
 from tfac.models import backbones
@@ -31,7 +33,7 @@ from tfac.training.checkpoints import (
 )
 from tfac.training.class_balance import cached_label_counts, class_weights, describe_missing
 from tfac.training.config import TrainConfig
-from tfac.training.devices import Devices
+from tfac.training.devices import Devices, is_chief
 from tfac.training.interruption import Interrupted, stop_on_signals
 from tfac.training.layer_rates import layer_rates
 from tfac.training.linear_probe import fit_head
@@ -91,15 +93,29 @@ def run_training(
             says how scores become probabilities.
 
     Raises:
-        ConfigError: options that do not fit the data, the machine or the workdir's earlier run.
+        ConfigError: options that do not fit the data, the machine or the workdir's earlier run, or
+            another process trains in the workdir.
         DataError: the data set or a checkpoint is missing or damaged.
         TrainingError: a loss became NaN or infinite, another worker has ended, or loss scaling left
             out every step.
         Interrupted: SIGTERM or Ctrl-C, after the state was saved.
     """
-    workdir = Path(workdir)
-    info = read_info(data_dir)
+    workdir, info = Path(workdir), read_info(data_dir)
     _require_splits(config, info)
+    alone = only_writer(workdir, "workdir") if is_chief(config) else contextlib.nullcontext()
+    with alone:
+        return _run(config, info, workdir, callbacks, show_progress, weighting, attribute_loss)
+
+
+def _run(
+    config: TrainConfig,
+    info: RecordsInfo,
+    workdir: Path,
+    callbacks: Sequence[keras.callbacks.Callback],
+    show_progress: bool,
+    weighting: Weighting | None,
+    attribute_loss: AttributeLoss | None,
+) -> TrainingState:
     devices = Devices(config)
     show_progress = show_progress and devices.writes
     if not has_checkpoint(workdir):

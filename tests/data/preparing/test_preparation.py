@@ -16,12 +16,12 @@ from tests.data.celeba_files import (
 from tfac.attributes import ATTRIBUTES
 from tfac.data.preparing import landmark_annotation, preparation, writing
 from tfac.data.preparing.workers import Processes
-from tfac.data.preparing.writing import only_writer
 from tfac.data.records.features import LANDMARK_SOURCES, record_features
 from tfac.data.records.info import read_info
 from tfac.data.records.pipeline import evaluation_dataset
 from tfac.data.sources.celeba import CelebASource
 from tfac.errors import ConfigError, DataError
+from tfac.files import only_writer
 from tfac.landmarks import CELEBA_5, DLIB_68, DLIB_72
 
 LANDMARKS_FILE = "list_landmarks_align_celeba.txt"
@@ -297,7 +297,7 @@ def test_data_dir_that_cannot_be_written_is_named(tmp_path):
 
 
 def test_one_writer_at_a_time(tmp_path):
-    with only_writer(tmp_path / "data"):
+    with only_writer(tmp_path / "data", "data_dir"):
         with pytest.raises(ConfigError, match="another process is writing"):
             prepare(write_celeba(tmp_path / "source"), tmp_path / "data")
 

@@ -28,7 +28,6 @@ from tfac.data.preparing.workers import Processes, Workers
 from tfac.data.preparing.writing import (
     DataSet,
     Shard,
-    only_writer,
     shard_bounds,
     shuffled,
     write_data_set,
@@ -39,7 +38,7 @@ from tfac.data.sources.celeba import ALIGNMENT as CELEBA_ALIGNMENT
 from tfac.data.sources.problems import Problems
 from tfac.data.sources.source import SPLITS, Source, SourceSplit
 from tfac.errors import ConfigError, DataError
-from tfac.files import read_json
+from tfac.files import only_writer, read_json
 from tfac.landmarks import CELEBA_5, DLIB_68, DLIB_72, LandmarkScheme
 from tfac.photos.face_crops import ALIGNED, FACES, WHOLE
 
@@ -195,7 +194,7 @@ def prepare(
     work_folder = Path(data_dir) / f".{source.name}-preparing"
     settings = {**source.settings, **({"limit": dict(limit)} if limit else {})}
     origin = {"source_sha256": source.checksums(), "source_settings": settings}
-    with only_writer(data_dir):
+    with only_writer(data_dir, "data_dir"):
         already_there = (path / "dataset_info.json").exists()
         if already_there:
             _check_it_is_the_same(path, landmarks, faces, origin)

@@ -5,14 +5,12 @@ a split in temporary files, begins again after an interrupt and is bound to some
 here whoever writes gives the records of each shard in the order that TFDS would give them.
 """
 
-import contextlib
 import dataclasses
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import filelock
 import tensorflow as tf
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core.hashing import Hasher
@@ -21,7 +19,7 @@ from tfac.attributes import AttributeGroups
 from tfac.data.preparing.workers import Workers
 from tfac.data.records.features import record_features, record_metadata
 from tfac.data.records.info import TFRECORD_FRAME_BYTES
-from tfac.errors import ConfigError, DataError
+from tfac.errors import DataError
 from tfac.files import whole_file
 from tfac.landmarks import LandmarkScheme
 from tfac.progress import progress
@@ -89,30 +87,6 @@ class DataSet:
             self.landmark_scheme,
             with_landmarks_source=self.with_landmarks_source,
         )
-
-
-@contextlib.contextmanager
-def only_writer(data_dir: str | os.PathLike) -> Iterator[None]:
-    """Makes `data_dir` where it is missing, and holds it against other writers.
-
-    Raises:
-        DataError: the folder cannot be made or written to.
-        ConfigError: another process is writing to it.
-    """
-    path = Path(data_dir) / ".preparing.lock"
-    lock = filelock.FileLock(path, timeout=0)  # ends with its process, however that ends
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except filelock.Timeout:
-        raise ConfigError(f"data_dir {data_dir}: another process is writing to it") from None
-    except OSError as error:
-        raise DataError(f"data_dir {data_dir}: cannot be written: {error.strerror}") from error
-    try:
-        yield
-    finally:
-        path.unlink(missing_ok=True)
-        lock.release()
 
 
 def num_shards(length: int) -> int:

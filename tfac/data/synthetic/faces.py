@@ -22,7 +22,6 @@ from tfac.data.preparing.workers import Processes, Workers
 from tfac.data.preparing.writing import (
     DataSet,
     Shard,
-    only_writer,
     shard_bounds,
     shuffled,
     write_data_set,
@@ -30,7 +29,7 @@ from tfac.data.preparing.writing import (
 from tfac.data.synthetic.drawing import draw_face
 from tfac.data.synthetic.sampling import Face, add_label_noise, sample_face
 from tfac.errors import ConfigError
-from tfac.files import whole_file
+from tfac.files import only_writer, whole_file
 from tfac.landmarks import DLIB_72
 
 PICTURES_PER_IDENTITY = 4
@@ -124,7 +123,7 @@ def prepare_synthetic_faces(
     )
     path = Path(data_dir) / data_set.folder
     work_folder = Path(data_dir) / ".synthetic_faces-preparing"
-    with only_writer(data_dir):
+    with only_writer(data_dir, "data_dir"):
         already_there = (path / "dataset_info.json").exists()
         if not already_there:
             unfinished = work_folder / config.name
