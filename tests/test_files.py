@@ -1,3 +1,5 @@
+import os
+
 import pytest
 
 from tfac.errors import DataError
@@ -60,3 +62,15 @@ def test_versions_are_folders_called_by_a_number(tmp_path):
     found = version_folders(tmp_path)
     assert list(found) == [2, 10, 123] and found[123] == tmp_path / "00000123"
     assert version_folders(tmp_path / "absent") == {}
+
+
+def test_contents_are_on_the_disk_before_they_have_their_name(tmp_path, monkeypatch):
+    done = []
+    for name in ("fsync", "replace"):
+        real = getattr(os, name)
+        monkeypatch.setattr(os, name, lambda *a, n=name, r=real: (done.append(n), r(*a))[1])
+    write_json(tmp_path / "a.json", {})
+    with whole_directory(tmp_path / "1") as aside:
+        (aside / "b").mkdir()
+        (aside / "b" / "c").write_text("d")
+    assert done == ["fsync", "replace"] * 2

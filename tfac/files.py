@@ -32,6 +32,7 @@ def whole_file(path: str | os.PathLike) -> Iterator[Path]:
     try:
         aside.chmod(0o666 & ~_umask())
         yield aside
+        _flush(aside)
         os.replace(aside, path)
     finally:
         aside.unlink(missing_ok=True)
@@ -50,6 +51,9 @@ def whole_directory(path: str | os.PathLike) -> Iterator[Path]:
     try:
         aside.chmod(0o777 & ~_umask())
         yield aside
+        for file in aside.rglob("*"):
+            if file.is_file():
+                _flush(file)
         if path.exists():
             raise FileExistsError(f"expected no file or folder at {path}, but it exists")
         os.replace(aside, path)
@@ -137,6 +141,12 @@ def version_folders(directory: str | os.PathLike) -> dict[int, Path]:
         return {}
     numbered = {version_number(path.name): path for path in sorted(folders)}
     return {version: numbered[version] for version in sorted(numbered.keys() - {None})}
+
+
+def _flush(file: Path) -> None:
+    """Has the disk hold what a file has, lest after a power cut its new name stands for nothing."""
+    with open(file, "rb") as opened:
+        os.fsync(opened.fileno())
 
 
 def _umask() -> int:
