@@ -44,6 +44,9 @@ def {name}({arguments}){returns}:
 
     {call}run("{module}:{name}", arguments)
 """
+_BUCKETS = "/gcs"  # where Vertex has every bucket
+# Parameters that are places outside of artifacts.
+_PLACES = ("source_dir", "photos", "destination", "model_config_file")
 _VERDICT = "Output"  # Kubeflow's name of what a function returns
 
 
@@ -90,10 +93,23 @@ def read_options(path: Path) -> KubeflowOptions:
     """
     try:
         values = read_json(path)
-        resources = {name: Resources(**each) for name, each in values.pop("resources", {}).items()}
-        return KubeflowOptions(**values, resources=resources)
-    except (DataError, TypeError, AttributeError) as error:
+        resources = {
+            name: _create(Resources, each, f"resources.{name}")
+            for name, each in values.pop("resources", {}).items()
+        }
+        return _create(KubeflowOptions, {**values, "resources": resources}, "options of Kubeflow")
+    except (ConfigError, DataError, TypeError, AttributeError) as error:
         raise ConfigError(f"{path}: expected options of Kubeflow in JSON. {error}") from error
+
+
+def _create(kind: type, values: Mapping[str, Any], what: str) -> Any:
+    names = [field.name for field in dataclasses.fields(kind)]
+    unknown = [name for name in values if name not in names]
+    if unknown:
+        raise ConfigError(
+            f"{what}: expected some of {', '.join(names)}. Received: {', '.join(unknown)}"
+        )
+    return kind(**values)
 
 
 def compile_pipeline(
@@ -108,7 +124,7 @@ def compile_pipeline(
 
     Raises:
         ConfigError: a component that is not in the pipeline, an input that needs a URI, a parameter
-            of another type, or another kind of file.
+            of another type, a place that goes with its container, or another kind of file.
     """
     if path.suffix != ".yaml":
         raise ConfigError(f"output: expected a file .yaml. Received: {path}")
@@ -198,6 +214,7 @@ def _check_options(pipeline: Pipeline, options: KubeflowOptions) -> None:
                 f"resources: expected default or components among {', '.join(names)}. "
                 f"Received: {name}"
             )
+    _check_places(pipeline, options)
     earlier = {
         f"{node.name}.{name}": node.spec.inputs[name].optional
         for node in pipeline.nodes
@@ -212,6 +229,24 @@ def _check_options(pipeline: Pipeline, options: KubeflowOptions) -> None:
     for name, optional in earlier.items():
         if not optional and name not in options.earlier:
             raise ConfigError(f"earlier: expected the URI of {name}. Received: none")
+
+
+def _check_places(pipeline: Pipeline, options: KubeflowOptions) -> None:
+    """Refuses places that a container has for itself: what is there goes with it."""
+    kept = [Path(folder) for folder in (*options.volumes.values(), _BUCKETS)]
+    for node in pipeline.nodes:
+        for name, value in node.all_parameters().items():
+            if name not in _PLACES or not value:
+                continue
+            place = Path(value)
+            on_volume = any(place.is_relative_to(folder) for folder in kept)
+            if ".." in place.parts or not (
+                on_volume or place.is_absolute() and not options.volumes
+            ):
+                raise ConfigError(
+                    f"{node.name}.{name}: expected a place below {' or '.join(map(str, kept))}, as "
+                    f"another is lost with its container. Received: {value}"
+                )
 
 
 def _create_components(

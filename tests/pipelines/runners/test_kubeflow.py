@@ -228,9 +228,14 @@ def test_options_are_read_from_a_file(tmp_path):
     assert read_options(path) == KubeflowOptions(
         image="tfac:2", resources={"Trainer": Resources(cpu="4")}, volumes={"faces": "/data"}
     )
-    for wrong in ('{"cpus": 4}', '{"resources": {"Trainer": {"cores": 4}}}', "[]", "{"):
+    for wrong, message in (
+        ('{"cpus": 4}', "expected some of image, resources, volumes, earlier. Received: cpus"),
+        ('{"resources": {"Trainer": {"cores": 4}}}', "resources.Trainer: .* Received: cores"),
+        ("[]", ""),
+        ("{", ""),
+    ):
         path.write_text(wrong)
-        with pytest.raises(ConfigError, match="cluster.json: expected options of Kubeflow"):
+        with pytest.raises(ConfigError, match=f"cluster.json: expected options of .*{message}"):
             read_options(path)
 
 
@@ -303,8 +308,20 @@ def test_the_whole_pipeline_compiles(tmp_path):
     from pipelines.configs import read_config
     from pipelines.pipeline import create_pipeline
 
-    pipeline = create_pipeline(read_config("synthetic"))
-    definition, _ = compiled(tmp_path, pipeline)
+    volumes, changes = {"tfac-data": "/data"}, []
+    for place, change in (
+        ("Pusher.destination", "saved_models_dir=/data/saved_models"),
+        ("BulkInferrer.photos", "BulkInferrer.photos=/data/photos"),
+    ):
+        pipeline = create_pipeline(read_config("synthetic", changes))
+        with pytest.raises(ConfigError, match=f"{place}: expected a place below /data or /gcs"):
+            compiled(tmp_path, pipeline, volumes=volumes)
+        changes.append(change)
+    pipeline = create_pipeline(read_config("synthetic", changes))
+    compiled(tmp_path, pipeline)  # as Vertex takes it
+    with pytest.raises(ConfigError, match="Received: /data/saved_models/synthetic"):
+        compiled(tmp_path, pipeline, volumes={"tfac-data": "/databases"})
+    definition, _ = compiled(tmp_path, pipeline, volumes=volumes)
     found = [tasks(definition["root"]), *branches(definition)]
     assert {node.name for node in pipeline.nodes} <= set().union(*found)
     assert {"Pusher"} in map(set, found)
