@@ -169,10 +169,9 @@ def read_contents(folder: Path, properties: Mapping[str, Any]) -> Contents:
     return Contents(num_files, num_bytes, digest.hexdigest())
 
 
-def is_as_recorded(folder: Path, num_files: int, num_bytes: int) -> bool:
-    """Returns whether a folder still has so many files and bytes."""
-    sizes = [path.stat().st_size for path in _files(folder)]
-    return folder.is_dir() and (len(sizes), sum(sizes)) == (num_files, num_bytes)
+def is_as_recorded(folder: Path, properties: Mapping[str, Any], fingerprint: str) -> bool:
+    """Reads a folder, and returns whether every byte in it is as it was."""
+    return folder.is_dir() and read_contents(folder, properties).fingerprint == fingerprint
 
 
 def _files(folder: Path) -> Iterator[Path]:

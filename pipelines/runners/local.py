@@ -201,7 +201,8 @@ class LocalRunner:
         """Returns why the outputs of an earlier execution cannot be taken; None if they can."""
         outputs = self._store.outputs(execution.id)
         for name, output in outputs.items():
-            if not is_as_recorded(self._root / output.uri, output.num_files, output.num_bytes):
+            folder = self._root / output.uri
+            if not is_as_recorded(folder, output.properties, output.fingerprint):
                 return f"output {name} of execution {execution.id} is gone or was changed"
         if node.spec.check is None:
             return None

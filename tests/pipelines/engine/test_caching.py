@@ -60,10 +60,15 @@ def test_fingerprint_changes_with(folder, change):
     assert read_contents(folder, {}).fingerprint != before
 
 
-def test_folder_is_as_recorded_by_files_and_bytes(folder):
-    assert is_as_recorded(folder, 2, 2)
-    assert not is_as_recorded(folder, 2, 3)
-    assert not is_as_recorded(folder / "missing", 0, 0)
+def test_folder_is_as_recorded_to_the_last_bit(folder):
+    recorded = read_contents(folder, {"a": 1}).fingerprint
+    assert is_as_recorded(folder, {"a": 1}, recorded)
+    assert not is_as_recorded(
+        folder / "missing", {}, read_contents(folder / "missing", {}).fingerprint
+    )
+    file = max(path for path in folder.rglob("*") if path.is_file())
+    file.write_bytes(bytes(byte ^ 1 for byte in file.read_bytes()))
+    assert not is_as_recorded(folder, {"a": 1}, recorded)
 
 
 @pytest.mark.parametrize(
