@@ -110,6 +110,17 @@ def test_other_folders_are_refused(tmp_path):
         TFDSCelebASource(folder, tmp_path / "pictures.zip")
 
 
+def test_features_of_other_classes_are_not_imported(celeb_a, tmp_path):
+    (version,) = celeb_a.glob("celeb_a/*")
+    text = (version / "features.json").read_text()
+    own = "tensorflow_datasets.core.features.image_feature.Image"
+    assert own in text
+    (tmp_path / "dataset_info.json").write_text("{}")
+    (tmp_path / "features.json").write_text(text.replace(own, "wave.Wave_read"))
+    with pytest.raises(DataError, match="features.json: .*Received: wave.Wave_read"):
+        TFDSCelebASource(tmp_path, tmp_path / "pictures.zip")
+
+
 def test_cut_records_leave_no_archive(tmp_path):
     folder = write_celeb_a(tmp_path)
     for path in folder.glob("*train*tfrecord*"):

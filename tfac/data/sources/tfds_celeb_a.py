@@ -5,6 +5,7 @@ cannot be read out of order, so pictures pass through a zip archive.
 """
 
 import os
+import re
 import zipfile
 from pathlib import Path
 
@@ -18,11 +19,14 @@ from tfac.data.sources.celeba import ALIGNMENT, LANDMARK_COLUMNS, PICTURE_SIZE
 from tfac.data.sources.problems import Problems
 from tfac.data.sources.source import SPLITS, Source, SourceSplit, filled
 from tfac.errors import DataError
-from tfac.files import whole_file
+from tfac.files import read_json, whole_file
 from tfac.landmarks import CELEBA_5
 from tfac.photos.face_crops import ALIGNED
 from tfac.photos.pictures import PictureFiles
 from tfac.progress import progress
+
+_FEATURES = "tensorflow_datasets.core.features"
+_FEATURE_CLASS = rf"{re.escape(_FEATURES)}(\.\w+)+"
 
 
 class TFDSCelebASource(Source):
@@ -47,6 +51,7 @@ class TFDSCelebASource(Source):
 
     def __init__(self, tfds_dir: str | os.PathLike, archive: str | os.PathLike):
         folder = _find_version(Path(tfds_dir))
+        _check_classes(folder / "features.json")
         self._archive = Path(archive)
         try:
             self._builder = tfds.builder_from_directory(folder)
@@ -116,6 +121,22 @@ class TFDSCelebASource(Source):
                     f"{folder}: expected the features of celeb_a. Missing: {name} "
                     f"{', '.join(missing)}"
                 )
+
+
+def _check_classes(file: Path) -> None:
+    """Refuses features of other classes than TFDS's own: TFDS would import, and so run, them."""
+    waiting = [read_json(file, "the features of celeb_a, as TFDS has them")]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            name = value.get("pythonClassName")
+            if name is not None and not re.fullmatch(_FEATURE_CLASS, str(name)):
+                raise DataError(
+                    f"{file}: expected features of {_FEATURES} alone, as others are programs. "
+                    f"Received: {name}"
+                )
+        if isinstance(value, (dict, list)):
+            waiting += value.values() if isinstance(value, dict) else value
 
 
 def _find_version(folder: Path) -> Path:
