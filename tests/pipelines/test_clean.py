@@ -1,0 +1,48 @@
+import pytest
+
+pytest.importorskip("sqlalchemy")
+
+from toy_pipeline import run_toys
+
+from pipelines.clean import clean
+from pipelines.engine.locks import Locks
+from pipelines.engine.store import RUNNING, MetadataStore
+from pipelines.lineage import describe
+from tests.pipelines.test_lineage import steps_of
+from tfac.errors import ConfigError
+
+
+def artifacts(root):
+    return {str(path.relative_to(root)) for path in root.glob("*/[0-9]*")}
+
+
+@pytest.fixture
+def store(toy_root):
+    run_toys(toy_root)
+    with MetadataStore(f"sqlite:///{toy_root / 'metadata.sqlite'}") as store:
+        yield store
+
+
+def test_what_newest_runs_and_served_versions_need_is_kept(toy_root, store):
+    served = toy_root.parent / "served"
+    pipeline = store.runs()[0].pipeline
+    run_toys(toy_root, quality=7)
+    run_toys(toy_root, quality=3)  # refused
+    run_toys(toy_root, quality=8)
+    before = artifacts(toy_root)
+    assert clean(store, pipeline, toy_root, served, keep=4) == []
+    removed = clean(store, pipeline, toy_root, served, keep=1)
+    # The refused model and its evaluation alone: all others are in service.
+    assert sorted({path.parent.name for path in removed}) == ["Evaluator", "Trainer"]
+    assert artifacts(toy_root) == before - {str(path.relative_to(toy_root)) for path in removed}
+    assert "Trainer" in describe(steps_of(served / "2"))
+    assert set(run_toys(toy_root, quality=8).values()) == {"cached"}
+    run_toys(toy_root, quality=3)  # is made again
+
+
+def test_a_run_under_way_is_not_disturbed(toy_root, store):
+    run = store.begin_run(store.runs()[0].pipeline, {}, [], "code")
+    with Locks(toy_root / ".lock-files").hold(f"run {run}"):
+        with pytest.raises(ConfigError, match=f"no run to be under way. Received: {run}"):
+            clean(store, store.runs()[0].pipeline, toy_root, toy_root, keep=1)
+    assert store.runs(state=RUNNING)
