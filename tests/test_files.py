@@ -30,6 +30,16 @@ def test_failed_directory_leaves_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_a_killed_process_left_is_removed_and_what_another_writes_is_not(tmp_path):
+    with whole_directory(tmp_path / "1") as aside:
+        (tmp_path / ".2.killed.writing").mkdir()
+        for folder in (aside, tmp_path / ".2.killed.writing"):
+            os.utime(folder, (1e9, 1e9))
+        with whole_directory(tmp_path / "3"):
+            assert aside.is_dir() and not (tmp_path / ".2.killed.writing").exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["1", "3"]
+
+
 def test_existing_directory_is_not_overwritten(tmp_path):
     (tmp_path / "1").mkdir()
     with pytest.raises(FileExistsError), whole_directory(tmp_path / "1"):

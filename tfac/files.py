@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,9 @@ from typing import Any
 import filelock
 
 from tfac.errors import ConfigError, DataError
+
+_ASIDE = ".writing"  # ends the name of a folder that is not whole
+_BEGINNING = 60  # seconds in which such a folder may not be held yet
 
 
 @contextlib.contextmanager
@@ -42,13 +46,21 @@ def whole_file(path: str | os.PathLike) -> Iterator[Path]:
 def whole_directory(path: str | os.PathLike) -> Iterator[Path]:
     """Yields an empty folder beside `path` to fill; renames it to `path` when the block succeeds.
 
+    Those that killed processes have left there are removed first.
+
     Raises:
         FileExistsError: `path` already exists when the block ends; nothing is overwritten.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    try:
+    for rest in path.parent.glob(f".*{_ASIDE}"):
+        with contextlib.suppress(OSError, filelock.Timeout):
+            if time.time() - rest.stat().st_mtime > _BEGINNING:
+                with _writing(rest, timeout=0):
+                    shutil.rmtree(rest)
+    aside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=_ASIDE, dir=path.parent))
+    with _writing(aside), contextlib.ExitStack() as at_end:
+        at_end.callback(shutil.rmtree, aside, ignore_errors=True)
         aside.chmod(0o777 & ~_umask())
         yield aside
         for file in aside.rglob("*"):
@@ -57,8 +69,17 @@ def whole_directory(path: str | os.PathLike) -> Iterator[Path]:
         if path.exists():
             raise FileExistsError(f"expected no file or folder at {path}, but it exists")
         os.replace(aside, path)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _writing(aside: Path, timeout: float = -1) -> Iterator[None]:
+    """Shows other processes that this one is writing to a folder; a kill ends it too."""
+    lock = Path(f"{aside}.lock")
+    with filelock.FileLock(lock, timeout=timeout):
+        try:
+            yield
+        finally:
+            lock.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
