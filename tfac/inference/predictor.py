@@ -21,7 +21,7 @@ from tfac.inference.given_pictures import (
 )
 from tfac.inference.prediction import Picture, Prediction
 from tfac.photos.face_crops import shows_face_elsewhere, takes_whole
-from tfac.photos.face_detection import FaceDetector
+from tfac.photos.face_detection import FIRST_DETECTOR, FaceDetector
 from tfac.photos.pictures import MAX_PIXELS, open_picture, read_as_record
 
 _LOOKED_AT = 10  # of the first pictures, for whether they are crops,
@@ -149,7 +149,7 @@ class Predictor:
         """Warns once where one of the first pictures is no crop, as the network expects it."""
         if not self._to_look_at or takes_whole(self.metadata, None):
             return
-        detector = FaceDetector(upsample=0)
+        detector = FaceDetector(0, FIRST_DETECTOR)  # `shows_face_elsewhere` was fitted to it
         number = min(_LOOKED_AT_ONCE, self._to_look_at)
         for i, picture in itertools.islice(pictures.items(), number):
             self._to_look_at -= 1
