@@ -38,6 +38,7 @@ from tfac.progress import progress
 
 if TYPE_CHECKING:
     from tfac.inference.predictor import Predictor
+    from tfac.photos.face_detection import FaceDetector
     from tfac.serving import Client
 
 _SAVED_MODEL = flags.DEFINE_string(
@@ -79,13 +80,30 @@ _ALIGNED = flags.DEFINE_bool(
 _UPSAMPLE = flags.DEFINE_integer(
     "upsample",
     1,
-    "times a photo is doubled in size for the search: faces of 80 pixels are found at 0, 40 at 1, "
-    "20 at 2; each step takes four times as long",
+    "times a photo is doubled in size for the search; each step takes four times as long. Half of "
+    "the faces are found from a width of 36, 18 and 9 pixels at 0, 1 and 2, 52, 27 and 15 with dlib",
     0,
     3,
 )
 _SEARCH_SIZE = flags.DEFINE_integer(
-    "search_size", 1600, "longer side that larger photos are shrunk to for the search, pixels", 64
+    "search_size",
+    None,
+    "longer side that larger photos are shrunk to for the search, pixels; by default 4096, and "
+    "1600 for dlib",
+    64,
+)
+_DETECTOR = flags.DEFINE_enum(
+    "detector",
+    None,
+    ("mtcnn", "dlib"),
+    "what finds the faces; by default what the model's training data was prepared with",
+)
+_ALIGN_BY = flags.DEFINE_enum(
+    "align_by",
+    None,
+    ("dlib", "points"),
+    "what faces are turned upright by: dlib's 68 landmarks, whose licence excludes commercial use, "
+    "or the detector's five points; by default as for --detector",
 )
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 32, "faces to predict at once", 1)
 flags.mark_flags_as_mutual_exclusive(["saved_model", "server"], required=True)
@@ -142,6 +160,7 @@ def _predicted(photos: Sequence[Photo], output: "Output") -> Iterator[tuple[Phot
 
     from tfac.inference.photo_prediction import predict_crops
     from tfac.photos.face_crops import takes_whole
+    from tfac.photos.face_detection import detector_for
 
     predictor, metadata = _open_predictor() if _SERVER.value is None else _open_client()
     cuts = metadata["threshold_probabilities"]
@@ -151,7 +170,10 @@ def _predicted(photos: Sequence[Photo], output: "Output") -> Iterator[tuple[Phot
         print("The model was trained on whole pictures: no faces are looked for", file=sys.stderr)
     # Where nobody watches, short work has no progress to tell.
     delay = 0 if sys.stderr.isatty() else 30
-    looked_at = (_look(photo, whole) for photo in progress(photos, unit=" photos", delay=delay))
+    detector = None
+    if not whole:
+        detector = detector_for(metadata, _UPSAMPLE.value, _DETECTOR.value, _ALIGN_BY.value)
+    looked_at = (_look(photo, detector) for photo in progress(photos, unit=" photos", delay=delay))
     yield from predict_crops(looked_at, predictor)
 
 
@@ -219,14 +241,7 @@ def _photos_in(folder: Path) -> Iterator[Photo]:
         yield Photo(folder, error=f"{folder}: {expected}. Received: {counts or 'nothing'}")
 
 
-@functools.cache
-def _detector():
-    from tfac.photos.face_detection import FaceDetector
-
-    return FaceDetector(_UPSAMPLE.value)
-
-
-def _look(photo: Photo, whole: bool):
+def _look(photo: Photo, detector: "FaceDetector | None"):
     """Returns the photo and the crops of its faces."""
     from tfac.photos.face_crops import faces_of
     from tfac.photos.pictures import open_photo
@@ -241,7 +256,7 @@ def _look(photo: Photo, whole: bool):
         from tqdm import tqdm
 
         tqdm.write(f"{photo.path}: of its pages the first is taken", file=sys.stderr)
-    crops = faces_of(opened, None if whole else _detector(), _SEARCH_SIZE.value)
+    crops = faces_of(opened, detector, _SEARCH_SIZE.value)
     size = tuple(round(side * opened.scale) for side in opened.image.shape[1::-1])
     return Photo(photo.path, size=size), crops
 

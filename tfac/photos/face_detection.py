@@ -7,7 +7,9 @@ use**: whoever uses tfac commercially must do without landmarks or bring a predi
 """
 
 import dataclasses
+from collections.abc import Mapping
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -159,6 +161,11 @@ class FaceDetector:
         return {name: getattr(self, name) for name in names}
 
     @property
+    def choice(self) -> dict[str, str]:
+        """What data sets record of it, and `detector_for` finds there."""
+        return {"name": self.name, "align_by": self.align_by}
+
+    @property
     def search_size(self) -> int:
         """Longer side that larger photos are shrunk to for the search by default, pixels."""
         return self._find.search_size
@@ -189,6 +196,15 @@ class FaceDetector:
     def detect(self, picture: np.ndarray) -> list[Rectangle]:
         """Returns the rectangles of the faces in `picture`, as `find` does."""
         return [face.rectangle for face in self.find(picture)]
+
+    def landmarks_of(self, picture: np.ndarray, face: Detection) -> np.ndarray:
+        """Returns the 68 landmarks of a face that `find` found, as `landmarks` does.
+
+        From its five points where there are such, so the face may lie at any angle.
+        """
+        if face.points is None:
+            return self.landmarks(picture, face.rectangle)
+        return self._landmarks_at(picture, face.points)
 
     def place(self, picture: np.ndarray, face: Detection) -> np.ndarray:
         """Returns points of a face that `find` found, for `align`: its own five, or the 68.
@@ -231,7 +247,8 @@ class FaceDetector:
         to_region = similarity(points, _FIVE_IN_REGION)
         region = cut(_checked(picture), to_region, (_REGION_SIDE, _REGION_SIDE))
         low, high = (_REGION_SIDE - _RECTANGLE_SIDE) // 2, (_REGION_SIDE + _RECTANGLE_SIDE) // 2
-        return apply(invert(to_region), self.landmarks(region, (low, low, high, high)))
+        found = self.landmarks(region, (low, low, high, high))
+        return apply(invert(to_region), found).astype(np.float32)
 
     def landmarks(self, picture: np.ndarray, rectangle: Rectangle) -> np.ndarray:
         """Returns the 68 landmarks of the face in `rectangle`.
@@ -284,6 +301,32 @@ class FaceDetector:
             mirrored = self.landmarks(mirror_image, rectangle)[DLIB_68.flip_indices]
             found.append((_REGION_SIDE - 1, 0) + mirrored * (-1, 1))
         return apply(invert(to_region), np.mean(found, axis=0)).astype(np.float32)
+
+
+def detector_for(
+    metadata: Mapping[str, Any],
+    upsample: int = 1,
+    name: str | None = None,
+    align_by: str | None = None,
+) -> FaceDetector:
+    """Returns the detector that a network's faces are found with.
+
+    Args:
+        metadata: the ``tfac.json`` of its export, or a data set's ``metadata.json``: what its data
+            was prepared with is taken for what is not given; where it does not say, dlib.
+        upsample: as `FaceDetector` takes it.
+        name: as `FaceDetector` takes it; None for the data's.
+        align_by: the same.
+
+    Raises:
+        ConfigError: as `FaceDetector`.
+    """
+    used = (metadata.get("data") or {}).get("face_detector") or {}
+    return FaceDetector(
+        upsample,
+        name or used.get("name", FIRST_DETECTOR),
+        align_by or used.get("align_by", DEFAULT_ALIGN_BY),
+    )
 
 
 def _upright(landmarks: np.ndarray) -> np.ndarray:

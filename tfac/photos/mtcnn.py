@@ -15,7 +15,9 @@ import numpy as np
 from tfac.errors import ConfigError
 
 _CELL, _STRIDE, _SHRINK = 12, 2, 0.709  # of the first network, and from size to size, pixels
-_LEAST_SCORES = (0.6, 0.7, 0.7)  # of each network, as its authors have them
+# Of each network. Its authors have 0.6, 0.7 and 0.7: here a third of the false boxes less, and of
+# faces that lie on their side a few are lost.
+_LEAST_SCORES = (0.7, 0.7, 0.9)
 _AT_ONCE = 256  # crops that a network is given at once
 
 
@@ -80,9 +82,10 @@ class Mtcnn:
         found = [np.zeros((0, 9), np.float32)]
         height, width = picture.shape[:2]
         scale = _CELL / self.smallest
+        shrunk = picture
         while min(height, width) * scale >= _CELL:
             size = (int(np.ceil(width * scale)), int(np.ceil(height * scale)))
-            shrunk = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+            shrunk = cv2.resize(shrunk, size, interpolation=cv2.INTER_AREA)
             network = self._networks["pnet"]
             # These networks take a picture's columns for its rows.
             network.setInput(np.ascontiguousarray(_normalized(shrunk[None]).transpose(0, 2, 1, 3)))
