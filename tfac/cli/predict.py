@@ -16,6 +16,7 @@ A photo that cannot be read or shows no face is named and the others go on; the 
 1, and 0 when every photo showed a face.
 """
 
+import collections
 import contextlib
 import csv
 import dataclasses
@@ -26,7 +27,8 @@ import json
 import os
 import re
 import sys
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -81,14 +83,15 @@ _UPSAMPLE = flags.DEFINE_integer(
     "upsample",
     1,
     "times a photo is doubled in size for the search; each step takes four times as long. Half of "
-    "the faces are found from a width of 36, 18 and 9 pixels at 0, 1 and 2, 52, 27 and 15 with dlib",
+    "the faces are found that are 40, 20 and 11 pixels wide at 0, 1 and 2 in the photo as it is "
+    "searched (52, 27 and 15 with dlib)",
     0,
     3,
 )
 _SEARCH_SIZE = flags.DEFINE_integer(
     "search_size",
     None,
-    "longer side that larger photos are shrunk to for the search, pixels; by default 4096, and "
+    "longer side that larger photos are shrunk to for the search, pixels; by default 2400, and "
     "1600 for dlib",
     64,
 )
@@ -117,11 +120,14 @@ class Photo:
         path: its file, or what was given instead of one.
         size: width and height upright, pixels; None where it could not be read.
         error: why it could not be read, else empty.
+        searched: the most that its longer side had in the search, and the width of the smallest
+            face looked for there, pixels; None where no face was looked for.
     """
 
     path: str | Path
     size: tuple[int, int] | None = None
     error: str = ""
+    searched: tuple[int, float] | None = None
 
 
 def main(argv: Sequence[str]) -> int:
@@ -141,7 +147,7 @@ def main(argv: Sequence[str]) -> int:
         photos = [photo for photo in photos if str(photo.path) not in output.known]
         for photo, faces in _predicted(photos, output):
             num_faces += len(faces)
-            reason = photo.error or ("" if faces else f"{photo.path}: no face found")
+            reason = photo.error or ("" if faces else f"{photo.path}: {_no_face(photo)}")
             if reason:
                 problems += 1
                 tqdm.write(f"error: {reason}", file=sys.stderr)
@@ -173,8 +179,24 @@ def _predicted(photos: Sequence[Photo], output: "Output") -> Iterator[tuple[Phot
     detector = None
     if not whole:
         detector = detector_for(metadata, _UPSAMPLE.value, _DETECTOR.value, _ALIGN_BY.value)
-    looked_at = (_look(photo, detector) for photo in progress(photos, unit=" photos", delay=delay))
-    yield from predict_crops(looked_at, predictor)
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        look = functools.partial(_look, detector=detector)
+        looked_at = _in_order(threads, look, photos, ahead=os.cpu_count())
+        looked_at = progress(looked_at, total=len(photos), unit=" photos", delay=delay)
+        yield from predict_crops(looked_at, predictor)
+
+
+def _in_order(
+    threads: ThreadPoolExecutor, function: Callable, items: Iterable, ahead: int
+) -> Iterator:
+    """Yields what a function says of items, in their order; so many more are begun meanwhile."""
+    begun = collections.deque()
+    for item in items:
+        begun.append(threads.submit(function, item))
+        if len(begun) > ahead:
+            yield begun.popleft().result()
+    while begun:
+        yield begun.popleft().result()
 
 
 def _open_predictor() -> tuple["Predictor", Mapping[str, Any]]:
@@ -258,7 +280,10 @@ def _look(photo: Photo, detector: "FaceDetector | None"):
         tqdm.write(f"{photo.path}: of its pages the first is taken", file=sys.stderr)
     crops = faces_of(opened, detector, _SEARCH_SIZE.value)
     size = tuple(round(side * opened.scale) for side in opened.image.shape[1::-1])
-    return Photo(photo.path, size=size), crops
+    searched = None
+    if detector is not None:
+        searched = (_SEARCH_SIZE.value or detector.search_size, detector.smallest_face)
+    return Photo(photo.path, size=size, searched=searched), crops
 
 
 class Output:
@@ -442,6 +467,21 @@ def _summary(
     if drawings:
         text += f"\nWrote {_count(len(drawings), 'drawing')} to {_DRAW_DIR.value}"
     return text
+
+
+def _no_face(photo: Photo) -> str:
+    """Returns that no face was found, how it was looked for, and which options help."""
+    if photo.searched is None:
+        return "no face found"
+    helps = [f"--upsample={_UPSAMPLE.value + 1} for smaller ones"] if _UPSAMPLE.value < 3 else []
+    if max(photo.size) > photo.searched[0]:
+        helps.append(f"--search_size={max(photo.size)} to search the photo at its size")
+    helps.append("another --detector, or --aligned if it is a face crop already")
+    size, smallest = photo.searched
+    return (
+        f"no face found of about {smallest:.0f} pixels or more, upright or turned by quarters, "
+        f"with the longer side at {min(size, max(photo.size))} pixels; try {', '.join(helps)}"
+    )
 
 
 def _count(number: int, thing: str) -> str:

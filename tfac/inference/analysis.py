@@ -132,8 +132,8 @@ def analyze(
     Raises:
         PicturesError: photos are missing or broken; `predictions` has the answers of the others.
         DataError: there is no export, or another argument is none of its values.
-        ConfigError: `upsample` is negative, there is no such detector, or the package of the detector
-            or of dlib's landmark predictor is missing.
+        ConfigError: `upsample` is negative, there is no such detector, or its package or that of
+            dlib's landmark predictor is missing.
     """
     check_choices(color_order, on_error)
     predictor = saved_model if isinstance(saved_model, Predictor) else Predictor(saved_model)

@@ -1,14 +1,16 @@
 """The faces of a photo as crops: one way for preparing a data set and for prediction."""
 
 import dataclasses
+import os
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from tfac.photos.alignment import AlignedFace
-from tfac.photos.face_detection import FaceDetector, Rectangle
+from tfac.photos.face_detection import Detection, FaceDetector, Rectangle
 from tfac.photos.pictures import OpenedPhoto
 
 # What the pictures of a data set, and so of a network trained on it, are: faces cropped as CelebA's
@@ -108,16 +110,22 @@ def crop_faces(
         turned = np.ascontiguousarray(np.rot90(searched, quarters))
         if found := detector.find(turned):
             break
-    size, crops = searched.shape[1::-1], []
-    for face in found:
+    size = searched.shape[1::-1]
+
+    def crop(face: Detection) -> FaceCrop:
         points = _turned_back(detector.place(turned, face), quarters, size) / scale
         aligned, landmarks = detector.align(picture, points)
         # The corners of rectangles lie between pixels, points on them.
         corners = _turned_back(np.reshape(face.rectangle, (2, 2)) - 0.5, quarters, size) + 0.5
         sides = (*corners.min(axis=0), *corners.max(axis=0))
         rectangle = tuple(round(float(side) / scale) for side in sides)
-        crops.append(FaceCrop(aligned.image, rectangle, aligned, landmarks))
-    return crops
+        return FaceCrop(aligned.image, rectangle, aligned, landmarks)
+
+    if len(found) < 2:
+        return [crop(face) for face in found]
+    with ThreadPoolExecutor(os.cpu_count()) as threads:  # dlib lets others run meanwhile
+        # The first loads the models.
+        return [crop(found[0]), *threads.map(crop, found[1:])]
 
 
 def _turned_back(points: np.ndarray, quarters: int, size: tuple[int, int]) -> np.ndarray:

@@ -6,7 +6,7 @@ they were trained on come from was not checked.
 """
 
 import importlib.util
-from functools import cached_property
+import threading
 from pathlib import Path
 
 import cv2
@@ -19,6 +19,8 @@ _CELL, _STRIDE, _SHRINK = 12, 2, 0.709  # of the first network, and from size to
 # faces that lie on their side a few are lost.
 _LEAST_SCORES = (0.7, 0.7, 0.9)
 _AT_ONCE = 256  # crops that a network is given at once
+
+_of_thread = threading.local()  # OpenCV's networks are not safe to share
 
 
 class Mtcnn:
@@ -38,14 +40,13 @@ class Mtcnn:
     def __init__(self, smallest: float):
         self.smallest = smallest
 
-    def __getstate__(self) -> dict:
-        """Leaves the networks out: the receiving process loads its own."""
-        return {"smallest": self.smallest}
-
-    @cached_property
+    @property
     def _networks(self) -> dict[str, cv2.dnn.Net]:
-        names = ("pnet", "rnet", "onet")
-        return {name: cv2.dnn.readNetFromONNX(str(_file(f"{name}.onnx"))) for name in names}
+        if not hasattr(_of_thread, "networks"):
+            names = ("pnet", "rnet", "onet")
+            files = {name: str(_file(f"{name}.onnx")) for name in names}
+            _of_thread.networks = {n: cv2.dnn.readNetFromONNX(f) for n, f in files.items()}
+        return _of_thread.networks
 
     def __call__(self, picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Returns the faces of a picture.
