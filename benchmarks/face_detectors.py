@@ -113,7 +113,7 @@ def _others() -> Iterator[tuple[str, tuple[Callable[[np.ndarray], Boxes], int]]]
 
 
 def _kinds(folder: str) -> Iterator[tuple[str, list[Photo]]]:
-    portraits = list(_lfw(Path(folder) / "lfw" / "lfw-deepfunneled.tgz"))
+    portraits = list(lfw_pictures(folder, _COUNT.value))
     middle = np.array([(125.0, 125.0)])
     yield "lfw", [(picture, middle, 50) for picture in portraits]
     with zipfile.ZipFile(Path(folder) / "celeba64" / "img_align_celeba.zip") as archive:
@@ -133,10 +133,11 @@ def _kinds(folder: str) -> Iterator[tuple[str, list[Photo]]]:
         yield f"turned {degrees}", [(picture, middle, 50) for picture in turned]
 
 
-def _lfw(archive: Path) -> Iterator[np.ndarray]:
-    with tarfile.open(archive) as files:
+def lfw_pictures(data_dir: str, count: int) -> Iterator[np.ndarray]:
+    """Yields pictures of LFW from all over the alphabet, uint8 [250, 250, 3]."""
+    with tarfile.open(Path(data_dir) / "lfw" / "lfw-deepfunneled.tgz") as files:
         members = [member for member in files if member.name.endswith(".jpg")]
-        for member in members[:: len(members) // _COUNT.value][: _COUNT.value]:
+        for member in members[:: len(members) // count][:count]:
             yield open_picture(files.extractfile(member).read())
 
 

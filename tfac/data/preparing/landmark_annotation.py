@@ -25,7 +25,7 @@ from tfac.progress import progress
 
 CHUNK_SIZE = 256
 
-# The detector finds faces of 80 pixels and more, so lower pictures are enlarged to this height.
+# Detectors miss small faces, so lower pictures are enlarged to this height.
 DETECTION_HEIGHT = 218  # pixels
 
 # A detected rectangle that overlaps where the face lies less (intersection over union) is another.
