@@ -111,7 +111,7 @@ def test_each_face_of_a_photo_may_have_its_row(photos, tmp_path):
     crops = [c for n in (0, 2) for c in crop_faces(open_picture(photos / NAMES[n]), detector)]
     for (name, *box), crop in zip(boxes, crops, strict=True):
         difference = seen[boxed_name(name, box)].astype(int) - crop.image
-        assert np.abs(difference).mean() < 4  # found in a part of the photo, in another grid
+        assert np.abs(difference).mean() < 6  # found in a part of the photo
     with pytest.raises(ConfigError, match="faces=whole: expected no boxes"):
         prepare(source, tmp_path / "other", faces="whole")
     with pytest.raises(ConfigError, match="the four columns"):
