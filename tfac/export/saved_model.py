@@ -41,7 +41,7 @@ ATTRIBUTES_FILE = "attributes.txt"
 METRICS_FILE = "metrics.json"
 
 _LIBRARIES = ("tfac", "tensorflow", "keras")
-_DATA = ("name", "fingerprint", "splits")  # what of a data set is told
+_DATA = ("name", "fingerprint", "face_detector", "splits")  # what of a data set is told
 
 
 @dataclasses.dataclass(frozen=True)

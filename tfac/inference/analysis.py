@@ -20,7 +20,7 @@ from tfac.inference.given_pictures import (
 from tfac.inference.photo_prediction import FoundFace, draw_found, predict_crops
 from tfac.inference.predictor import Predictor
 from tfac.photos.face_crops import faces_of, takes_whole
-from tfac.photos.face_detection import FaceDetector
+from tfac.photos.face_detection import detector_for
 from tfac.photos.pictures import OpenedPhoto, open_photo
 
 
@@ -93,6 +93,8 @@ def analyze(
     *,
     aligned: bool | None = None,
     upsample: int = 1,
+    detector: str | None = None,
+    align_by: str | None = None,
     color_order: str = "rgb",
     on_error: str = "raise",
 ) -> PhotoFaces | PhotosFaces:
@@ -110,8 +112,12 @@ def analyze(
             WebP, GIF, BMP or TIFF. They are turned as their EXIF orientation says.
         saved_model: an exported model's folder, or a `Predictor`, which saves loading it again.
         aligned: whether the pictures are face crops already; by default as the model was trained.
-        upsample: times a photo is doubled in size for the search, 0 or more: faces of 80 pixels are
-            found at 0, 40 at 1, 20 at 2; each step takes four times as long.
+        upsample: times a photo is doubled in size for the search, 0 or more; each step takes four
+            times as long.
+        detector: what finds the faces, of `tfac.photos.face_detection.DETECTORS`; by default what
+            the model's training data was prepared with.
+        align_by: "dlib" or "points", as `tfac.photos.face_detection.FaceDetector` takes it; by
+            default the same.
         color_order: order of the channels of arrays: "rgb", or "bgr" as OpenCV has it.
         on_error: what to do where some photos cannot be read. All others are answered first, then
             "raise" raises an error that has their answers; "skip" warns, and gives None in the
@@ -124,11 +130,12 @@ def analyze(
     Raises:
         PicturesError: photos are missing or broken; `predictions` has the answers of the others.
         DataError: there is no export, or another argument is none of its values.
-        ConfigError: `upsample` is negative, or dlib's landmark predictor is missing.
+        ConfigError: `upsample` is negative, there is no such detector, or its package or that of
+            dlib's landmark predictor is missing.
     """
     check_choices(color_order, on_error)
-    detector = FaceDetector(upsample)
     predictor = saved_model if isinstance(saved_model, Predictor) else Predictor(saved_model)
+    finder = detector_for(predictor.metadata, upsample, detector, align_by)
     whole = takes_whole(predictor.metadata, aligned)
     answers: list[PhotoFaces | None] = []
     errors: dict[int, str] = {}
@@ -143,7 +150,7 @@ def analyze(
             except DataError as error:
                 errors[i] = str(error)
                 continue
-            yield (i, name, source), faces_of(opened, None if whole else detector)
+            yield (i, name, source), faces_of(opened, None if whole else finder)
 
     for (i, name, source), faces in predict_crops(look(), predictor):
         answers[i] = PhotoFaces(faces, name, source)

@@ -151,7 +151,7 @@ class Predictor:
         """
         if not self._to_look_at or takes_whole(self.metadata, None):
             return
-        detector = FaceDetector(upsample=0)
+        detector = FaceDetector(0, "dlib")  # `shows_face_elsewhere` was fitted to it
         number = min(_LOOKED_AT_ONCE, self._to_look_at)
         for i in itertools.islice(list(pictures), number):
             self._to_look_at -= 1

@@ -24,6 +24,13 @@ CROP_WIDTH, CROP_HEIGHT = 178, 218
 LEFT_EYE = (69.3, 112.5)
 RIGHT_EYE = (107.6, 112.5)
 
+# Where the five points that MTCNN finds (left and right eye, nose, left and right corner of the
+# mouth) come to rest when the eyes do so, x and y. Medians over 205 faces of LFW, aligned by dlib;
+# their standard deviations are 2 to 6 across and 1.4 to 5.6 down.
+FIVE_POINTS = np.array(
+    [(71.6, 114.2), (110.9, 114.3), (91.4, 137.3), (73.2, 156.6), (108.4, 156.7)]
+)
+
 # Most pixels by which a crop may reach beyond what the photo gives, on any side: more than any face
 # near the photo needs.
 MAX_PADDING = 1000
@@ -80,6 +87,25 @@ def eye_alignment(left_eye: tuple[float, float], right_eye: tuple[float, float])
         raise DataError(f"expected two eyes apart. Received: {tuple(left_eye)}, {tuple(right_eye)}")
     turn = (complex(*RIGHT_EYE) - complex(*LEFT_EYE)) / (right - left)
     shift = complex(*LEFT_EYE) - turn * left
+    return np.array([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]])
+
+
+def similarity(points: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Returns the similarity transform [2, 3] that takes points nearest to places, both [K, 2].
+
+    As `eye_alignment`, by least squares over all points.
+
+    Raises:
+        DataError: the points coincide, or are not finite.
+    """
+    points, places = np.asarray(points, float), np.asarray(places, float)
+    start, end = (np.array([1, 1j]) @ each.T for each in (points, places))
+    apart = start - start.mean()
+    spread = np.vdot(apart, apart).real
+    if not 0 < spread < math.inf:
+        raise DataError(f"expected points apart. Received: {points.tolist()}")
+    turn = np.vdot(apart, end - end.mean()) / spread
+    shift = end.mean() - turn * start.mean()
     return np.array([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]])
 
 

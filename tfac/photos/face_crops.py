@@ -1,15 +1,16 @@
 """The faces of a photo as crops: one way for preparing a data set and for prediction."""
 
 import dataclasses
+import os
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from tfac.landmarks import DLIB_68
-from tfac.photos.alignment import AlignedFace, align_face
-from tfac.photos.face_detection import FaceDetector, Rectangle
+from tfac.photos.alignment import AlignedFace
+from tfac.photos.face_detection import Detection, FaceDetector, Rectangle
 from tfac.photos.pictures import OpenedPhoto
 
 # What the pictures of a data set, and so of a network trained on it, are: faces cropped as CelebA's
@@ -22,6 +23,10 @@ ALIGNED, WHOLE = FACES = ("aligned", "whole")
 # 0.54 to 0.67.
 _IN_CROPS = np.array([(0.36, 0.35, 0.42), (0.9, 0.65, 0.75)])
 _LOOKED_AT = 640  # longer side of a picture that is looked at for this, pixels
+
+# Quarters by which a photo is turned, anticlockwise, until a face is found: many lie on their side
+# without saying so.
+_QUARTERS = (0, 1, 3, 2)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -52,7 +57,7 @@ def takes_whole(metadata: Mapping[str, Any], aligned: bool | None) -> bool:
 
 
 def faces_of(
-    photo: OpenedPhoto, detector: FaceDetector | None, search_size: int = 1600
+    photo: OpenedPhoto, detector: FaceDetector | None, search_size: int | None = None
 ) -> list[FaceCrop]:
     """Finds the faces of an opened photo, all in pixels of the photo, as `crop_faces` does.
 
@@ -82,30 +87,57 @@ def _enlarged(crop: FaceCrop, scale: float) -> FaceCrop:
 
 
 def crop_faces(
-    picture: np.ndarray, detector: FaceDetector, search_size: int = 1600
+    picture: np.ndarray,
+    detector: FaceDetector,
+    search_size: int | None = None,
+    turn: bool = True,
 ) -> list[FaceCrop]:
     """Finds the faces of a photo and crops each as CelebA's aligned pictures are cropped.
 
     Args:
         picture: uint8 [H, W, 3], RGB, upright.
         detector: finds faces and their landmarks.
-        search_size: a photo whose longer side is longer is shrunk to this for the search, pixels.
+        search_size: a photo whose longer side is longer is shrunk to this for the search, pixels;
+            by default the detector's.
+        turn: look for faces in the photo turned by quarters where none is upright.
 
     Returns:
         The faces, the largest first; none where none is found.
     """
-    scale = min(1.0, search_size / max(picture.shape[:2]))
+    size = detector.search_size if search_size is None else search_size
+    scale = min(1.0, size / max(picture.shape[:2]))
     searched = picture
     if scale < 1:
         size = [max(1, round(side * scale)) for side in picture.shape[1::-1]]
         searched = np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BICUBIC))
-    crops = []
-    for rectangle in detector.detect(searched):
-        landmarks = detector.refine(picture, detector.landmarks(searched, rectangle) / scale)
-        aligned = align_face(picture, *DLIB_68.eye_centres(landmarks))
-        rectangle = tuple(round(side / scale) for side in rectangle)
-        crops.append(FaceCrop(aligned.image, rectangle, aligned, landmarks))
-    return crops
+    for quarters in _QUARTERS if turn else (0,):
+        turned = np.ascontiguousarray(np.rot90(searched, quarters))
+        if found := detector.find(turned):
+            break
+    size = searched.shape[1::-1]
+
+    def crop(face: Detection) -> FaceCrop:
+        points = _turned_back(detector.place(turned, face), quarters, size) / scale
+        aligned, landmarks = detector.align(picture, points)
+        # The corners of rectangles lie between pixels, points on them.
+        corners = _turned_back(np.reshape(face.rectangle, (2, 2)) - 0.5, quarters, size) + 0.5
+        sides = (*corners.min(axis=0), *corners.max(axis=0))
+        rectangle = tuple(round(float(side) / scale) for side in sides)
+        return FaceCrop(aligned.image, rectangle, aligned, landmarks)
+
+    if len(found) < 2:
+        return [crop(face) for face in found]
+    with ThreadPoolExecutor(os.cpu_count()) as threads:  # dlib lets others run meanwhile
+        # The first loads the models.
+        return [crop(found[0]), *threads.map(crop, found[1:])]
+
+
+def _turned_back(points: np.ndarray, quarters: int, size: tuple[int, int]) -> np.ndarray:
+    """Returns points [K, 2] of a turned picture as those of the picture, of width and height."""
+    right, bottom = size[0] - 1, size[1] - 1
+    x, y = np.asarray(points).T
+    places = {0: (x, y), 1: (right - y, x), 2: (right - x, bottom - y), 3: (y, bottom - x)}
+    return np.column_stack(places[quarters])
 
 
 def crop_face_in(picture: np.ndarray, detector: FaceDetector, box: Rectangle) -> FaceCrop | None:
@@ -126,7 +158,7 @@ def crop_face_in(picture: np.ndarray, detector: FaceDetector, box: Rectangle) ->
     across, down = (right - left) // 2 + 1, (bottom - top) // 2 + 1
     corner = np.array([max(0, left - across), max(0, top - down)])
     region = picture[corner[1] : max(0, bottom + down), corner[0] : max(0, right + across)]
-    faces = crop_faces(region, detector) if region.size else []
+    faces = crop_faces(region, detector, turn=False) if region.size else []
     moved = [tuple(int(side) for side in f.rectangle + np.tile(corner, 2)) for f in faces]
     shared = [overlap(rectangle, box) for rectangle in moved]
     if not any(shared):
@@ -135,7 +167,9 @@ def crop_face_in(picture: np.ndarray, detector: FaceDetector, box: Rectangle) ->
     to_crop = faces[best].aligned.to_crop.copy()
     to_crop[:, 2] -= to_crop[:, :2] @ corner
     aligned = AlignedFace(np.empty((0, 0, 3), np.uint8), to_crop)
-    return FaceCrop(aligned.image, moved[best], aligned, faces[best].dlib_landmarks + corner)
+    landmarks = faces[best].dlib_landmarks
+    landmarks = None if landmarks is None else landmarks + corner
+    return FaceCrop(aligned.image, moved[best], aligned, landmarks)
 
 
 def shows_face_elsewhere(picture: np.ndarray, detector: FaceDetector) -> bool:

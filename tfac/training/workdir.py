@@ -219,6 +219,7 @@ def claim_workdir(
         "attribute_groups": own_groups,
         "landmark_scheme": info.landmark_scheme.name,
         "faces": info.faces,
+        "face_detector": info.face_detector,
         "splits": dict(info.splits),
     }
     record = {"config": config.to_dict(), "data": data, "versions": _versions()}
@@ -226,7 +227,7 @@ def claim_workdir(
         before = read_record(workdir)
         # Options that its version of tfac did not have yet count as at their defaults.
         before["config"] = {**TrainConfig().to_dict(), **before.get("config", {})}
-        before["data"] = {"faces": ALIGNED, **before.get("data", {})}
+        before["data"] = {"faces": ALIGNED, "face_detector": None, **before.get("data", {})}
         differences = {
             f"{part}.{name}": f"{before.get(part, {}).get(name)!r} there, {value!r} now"
             for part in ("config", "data")

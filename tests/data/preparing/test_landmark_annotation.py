@@ -15,7 +15,7 @@ from tfac.data.preparing.landmark_annotation import (
 from tfac.data.preparing.workers import Processes
 from tfac.data.sources.celeba import ALIGNMENT
 from tfac.errors import DataError
-from tfac.photos.face_detection import FaceDetector
+from tfac.photos.face_detection import Detection, FaceDetector
 from tfac.photos.pictures import PictureFiles, open_picture
 
 COUNT = 2 * CHUNK_SIZE + 3
@@ -34,15 +34,16 @@ def job(tmp_path) -> AnnotationJob:
     return AnnotationJob(files, names, tmp_path / "work", find_landmarks=False)
 
 
-class StubDetector:
+class StubDetector(FaceDetector):
     """Finds the faces it is told to, and puts all landmarks in the middle of the face."""
 
     def __init__(self, *faces):
+        super().__init__()
         self.faces = faces
 
-    def detect(self, picture):
+    def find(self, picture):
         self.shape = picture.shape
-        return list(self.faces)
+        return [Detection(face) for face in self.faces]
 
     def landmarks(self, picture, rectangle):
         left, top, right, bottom = rectangle

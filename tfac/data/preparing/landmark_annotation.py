@@ -8,7 +8,7 @@ import dataclasses
 import io
 import threading
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +25,7 @@ from tfac.progress import progress
 
 CHUNK_SIZE = 256
 
-# The detector finds faces of 80 pixels and more, so lower pictures are enlarged to this height.
+# Detectors miss small faces, so lower pictures are enlarged to this height.
 DETECTION_HEIGHT = 218  # pixels
 
 # A detected rectangle that overlaps where the face lies less (intersection over union) is another.
@@ -91,6 +91,7 @@ class AnnotationJob:
         crops_faces: the pictures are photos, and of each the largest face is cut out, as prediction
             cuts it.
         boxed: the face in a box is cut out in its place, and names are those of `boxed_name`.
+        face_detector: name and align_by of the `FaceDetector` to use, where not its defaults.
     """
 
     pictures: PictureFiles
@@ -100,6 +101,7 @@ class AnnotationJob:
     alignment: Alignment | None = None
     crops_faces: bool = False
     boxed: bool = False
+    face_detector: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def _photo(self, name: str) -> str:
         return name.rpartition("#")[0] if self.boxed else name
@@ -235,7 +237,8 @@ def _compute_chunk(item: tuple[int, list[str]], job: AnnotationJob) -> None:
     index, names = item
     # In photos faces are found as prediction finds them; in crops they are large.
     upsample = 1 if job.crops_faces else 0
-    detector = vars(_of_thread).setdefault(f"upsample_{upsample}", FaceDetector(upsample))
+    key = str((upsample, *sorted(job.face_detector.items())))
+    detector = vars(_of_thread).setdefault(key, FaceDetector(upsample, **job.face_detector))
     if job.load(index) is None:
         job.compute(index, names, detector)
 
@@ -264,16 +267,15 @@ def find_landmarks(
         enlarged = Image.fromarray(picture).resize((width, height), Image.Resampling.BICUBIC)
         picture = np.asarray(enlarged)
     scale = np.array([width, height])
-    faces = detector.detect(picture)
-    if alignment is None:
-        face = faces[0] if faces else None  # the largest
-        detected = face is not None
-    else:
+    faces, place = detector.find(picture), None
+    if alignment is not None:
         place = tuple(float(side) for side in np.array(alignment.face) * np.tile(scale, 2))
-        face = max(faces, key=lambda box: overlap(box, place), default=place)
-        detected = bool(faces) and overlap(face, place) >= MIN_OVERLAP
-        face = face if detected else place
-    if face is None:
+        shared = {overlap(face.rectangle, place): face for face in reversed(faces)}
+        faces = [shared[most]] if (most := max(shared, default=0)) >= MIN_OVERLAP else []
+    if not faces and place is None:
         return np.full((68, 2), 0.5, np.float32), NO_FACE
-    points = detector.landmarks(picture, face)
-    return (points / scale).astype(np.float32), DETECTED if detected else ASSUMED
+    if faces:
+        points = detector.landmarks_of(picture, faces[0])  # of the largest
+    else:
+        points = detector.landmarks(picture, place)
+    return (points / scale).astype(np.float32), DETECTED if faces else ASSUMED

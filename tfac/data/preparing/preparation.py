@@ -41,6 +41,7 @@ from tfac.errors import ConfigError, DataError
 from tfac.files import only_writer, read_json
 from tfac.landmarks import CELEBA_5, DLIB_68, DLIB_72, LandmarkScheme
 from tfac.photos.face_crops import ALIGNED, FACES, WHOLE
+from tfac.photos.face_detection import DEFAULT_ALIGN_BY, DEFAULT_DETECTOR, FaceDetector
 
 # What was left out, a line each, beside the records.
 SKIPPED_NAME = "skipped.txt"
@@ -150,6 +151,8 @@ def prepare(
     *,
     landmarks: str = "dlib_72",
     faces: str | None = None,
+    detector: str = DEFAULT_DETECTOR,
+    align_by: str = DEFAULT_ALIGN_BY,
     workers: Workers | None = None,
     on_error: str = "stop",
     limit: Mapping[str, int] | None = None,
@@ -162,6 +165,8 @@ def prepare(
         landmarks: a key of LANDMARK_CHOICES: dlib's points, the source's own five, or none.
         faces: one of FACE_CHOICES; by default what the source's pictures are, and where it does not
             say, "largest", or with landmarks=none "whole".
+        detector: what finds faces, of `tfac.photos.face_detection.DETECTORS`.
+        align_by: what they are turned upright by, of `tfac.photos.face_detection.ALIGN_BY`.
         workers: who checks, annotates and writes; by default a process for each core.
         on_error: "stop" at the first problem in the source, or "skip" and count; what was skipped
             is then named in `skipped.txt` beside the records.
@@ -171,7 +176,8 @@ def prepare(
     Returns:
         The prepared data set. Its metadata holds `landmarks`, `detected_share` (of the pictures,
         None without dlib), `several_faces` (photos that show more than one), `faces` (what the
-        records hold, of `tfac.photos.face_crops.FACES`) and `faces_choice`, `skipped` (kind of
+        records hold, of `tfac.photos.face_crops.FACES`) and `faces_choice`, `face_detector` (its
+            `name` and `align_by`), `skipped` (kind of
         problem to count), `source_sha256` (annotation file to checksum) and `source_settings`.
 
     Raises:
@@ -190,6 +196,12 @@ def prepare(
             "file with them"
         )
     faces = _choose_faces(source, faces, landmarks)
+    finder = FaceDetector(name=detector, align_by=align_by)
+    if align_by == "points" and landmarks.startswith("dlib"):
+        raise ConfigError(
+            f"align_by=points does without dlib's landmarks. Received: landmarks={landmarks}; "
+            "landmarks=none with it"
+        )
     path = Path(data_dir) / source.name / source.version
     work_folder = Path(data_dir) / f".{source.name}-preparing"
     settings = {**source.settings, **({"limit": dict(limit)} if limit else {})}
@@ -197,7 +209,7 @@ def prepare(
     with only_writer(data_dir, "data_dir"):
         already_there = (path / "dataset_info.json").exists()
         if already_there:
-            _check_it_is_the_same(path, landmarks, faces, origin)
+            _check_it_is_the_same(path, landmarks, faces, finder.choice, origin)
         else:
             problems = Problems(on_error)
             splits = source.read_splits(problems, with_landmarks=landmarks == "celeba_5")
@@ -206,7 +218,16 @@ def prepare(
                 splits[name] = rows.take(shuffled(name, rows.names)[: limit[name]])
             workers = workers or Processes()
             _prepare(
-                source, splits, data_dir, work_folder, origin, landmarks, faces, workers, problems
+                source,
+                splits,
+                data_dir,
+                work_folder,
+                origin,
+                landmarks,
+                faces,
+                finder,
+                workers,
+                problems,
             )
             problems.write(path / SKIPPED_NAME)
         shutil.rmtree(work_folder, ignore_errors=True)
@@ -222,12 +243,13 @@ def _prepare(
     origin: dict,
     landmarks: str,
     faces: str,
+    detector: FaceDetector,
     workers: Workers,
     problems: Problems,
 ) -> None:
     splits = {name: rows.take(shuffled(name, rows.names)) for name, rows in splits.items()}
     with_dlib = landmarks.startswith("dlib")
-    fingerprint = _fingerprint(source, splits, origin, with_dlib, faces)
+    fingerprint = _fingerprint(source, splits, origin, with_dlib, faces, detector.choice)
     for other in work_folder.glob("*"):
         if other.name != fingerprint:
             shutil.rmtree(other)
@@ -239,6 +261,7 @@ def _prepare(
         alignment=CELEBA_ALIGNMENT if faces == ALIGNED else source.alignment,
         crops_faces=faces in (LARGEST, BOXED),
         boxed=faces == BOXED,
+        face_detector=detector.choice,
     )
     aspect = source.landmark_aspect if landmarks == "celeba_5" else None
     statuses, several_faces = _annotate(job, splits, workers, problems, aspect)
@@ -256,6 +279,7 @@ def _prepare(
             "landmarks": landmarks,
             "faces": WHOLE if faces == WHOLE else ALIGNED,
             "faces_choice": faces,
+            "face_detector": detector.choice,
             "several_faces": several_faces,
             "detected_share": float(np.mean(statuses[~unusable] == DETECTED))
             if with_dlib
@@ -360,11 +384,17 @@ def _parts(rows: SourceSplit, start: int, first: int, last: int) -> list[Part]:
 
 
 def _fingerprint(
-    source: Source, splits: dict[str, SourceSplit], origin: dict, with_dlib: bool, faces: str
+    source: Source,
+    splits: dict[str, SourceSplit],
+    origin: dict,
+    with_dlib: bool,
+    faces: str,
+    detector: dict[str, str],
 ) -> str:
     """Returns a name for work that may be shared by runs: same pictures in the same chunks."""
     names = [(name, split.names) for name, split in splits.items()]
-    text = json.dumps([source.pictures.fingerprint(), origin, names, with_dlib, faces, CHUNK_SIZE])
+    choices = [with_dlib, faces, detector]
+    text = json.dumps([source.pictures.fingerprint(), origin, names, choices, CHUNK_SIZE])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -383,13 +413,17 @@ def _choose_faces(source: Source, faces: str | None, landmarks: str) -> str:
     return faces
 
 
-def _check_it_is_the_same(path: Path, landmarks: str, faces: str, origin: dict) -> None:
+def _check_it_is_the_same(
+    path: Path, landmarks: str, faces: str, detector: dict[str, str], origin: dict
+) -> None:
     metadata = _read_prepared(path, already_there=True).metadata
     settings, other = metadata.get("source_settings", {}), ""
     if metadata["landmarks"] != landmarks:
         other = f"with landmarks={metadata['landmarks']}. Received: landmarks={landmarks}"
     elif metadata.get("faces_choice", faces) != faces:
         other = f"with faces={metadata['faces_choice']}. Received: faces={faces}"
+    elif faces in (LARGEST, BOXED) and metadata.get("face_detector", detector) != detector:
+        other = f"with {metadata['face_detector']}. Received: {detector}"
     elif metadata["source_sha256"] != origin["source_sha256"]:
         other = "from other annotation files than those given"
     elif settings != origin["source_settings"]:

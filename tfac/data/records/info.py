@@ -33,6 +33,8 @@ class RecordsInfo:
         groups: how the attributes are grouped.
         landmark_scheme: the scheme of the K landmarks.
         faces: what the pictures are, of `tfac.photos.face_crops.FACES`.
+        face_detector: name and align_by of the detector they were prepared with, as `FaceDetector`
+            takes them; None where the data set does not say.
         splits: split name to its number of records.
         shard_lengths: split name to the number of records in each of its files, by file.
         num_bytes: split name to the bytes of its records, files' framing not counted.
@@ -46,6 +48,7 @@ class RecordsInfo:
     groups: AttributeGroups
     landmark_scheme: LandmarkScheme
     faces: str
+    face_detector: dict[str, str] | None
     splits: dict[str, int]
     shard_lengths: dict[str, dict[Path, int]]
     num_bytes: dict[str, int]
@@ -100,7 +103,7 @@ def read_info(data_dir: str | Path) -> RecordsInfo:
     """
     path = _find_data_set(Path(data_dir))
     proto = _read_dataset_info(path / "dataset_info.json")
-    attributes, scheme, groups, faces, settings = _read_metadata(path / "metadata.json")
+    attributes, scheme, groups, faces, detector, settings = _read_metadata(path / "metadata.json")
     template = tfds.core.ShardedFileTemplate(
         data_dir=path, dataset_name=proto.name, filetype_suffix="tfrecord"
     )
@@ -122,6 +125,7 @@ def read_info(data_dir: str | Path) -> RecordsInfo:
         groups=groups,
         landmark_scheme=scheme,
         faces=faces,
+        face_detector=detector,
         splits={name: sum(shards) for name, shards in lengths.items()},
         shard_lengths=shard_lengths,
         num_bytes=num_bytes,
@@ -238,7 +242,7 @@ def _read_dataset_info(path: Path):
 
 def _read_metadata(
     path: Path,
-) -> tuple[tuple[str, ...], LandmarkScheme, AttributeGroups, str, dict[str, Any]]:
+) -> tuple[tuple[str, ...], LandmarkScheme, AttributeGroups, str, dict | None, dict[str, Any]]:
     metadata = read_json(path, "the data set's metadata as JSON")
     attributes = metadata.get("attributes")
     if (
@@ -263,4 +267,5 @@ def _read_metadata(
     if faces not in FACES:
         raise DataError(f"{path}: expected `faces` among {', '.join(FACES)}. Received: {faces!r}")
     settings = metadata.get("source_settings")
-    return tuple(attributes), scheme, groups, faces, settings if isinstance(settings, dict) else {}
+    settings = settings if isinstance(settings, dict) else {}
+    return tuple(attributes), scheme, groups, faces, metadata.get("face_detector"), settings
