@@ -318,7 +318,7 @@ def detector_for(
     Args:
         metadata: the ``tfac.json`` of its export, or a data set's ``metadata.json``: what its data
             was prepared with is taken for what is not given; where it does not say, the
-            default, whose crops are those of dlib within a tenth of a pixel.
+            default, whose crops of upright faces are nearly dlib's (docs/data.md).
         upsample: as `FaceDetector` takes it.
         name: as `FaceDetector` takes it; None for the data's.
         align_by: the same.
