@@ -23,6 +23,7 @@ from tfac.serving.server.tensors import arrays_from_protos, fill_proto
 
 _LOGGER = logging.getLogger(__name__)
 _SIGNATURE_DEF = "signature_def"
+_LARGEST_REPEATED = 2**20  # bytes of an array that a few values of a request stand for
 
 
 def create_grpc_server(server: ModelServer) -> grpc.aio.Server:
@@ -78,8 +79,7 @@ class GrpcService:
             self._server.store.get(*_which(request.model_spec)) as version,
         ):
             signature = find_signature(version, name)
-            limit = self._server.options.max_request_bytes
-            inputs = arrays_from_protos(request.inputs, signature, limit)
+            inputs = arrays_from_protos(request.inputs, signature, _LARGEST_REPEATED)
             outputs = await self._server.run(version, name, inputs, request.output_filter)
             response = predict_pb2.PredictResponse(model_spec=_model_spec(version, name))
             for key, output in outputs.items():
