@@ -144,7 +144,7 @@ def _load(folder: Path, engine: str):
     from tfac.serving.server.warmup import warm_up
 
     loaded = load_engine(folder, engine)
-    warm_up(loaded, folder)
+    warm_up(loaded, folder, may_lack=() if engine == "tensorflow" else ("explain",))
     return loaded
 
 
