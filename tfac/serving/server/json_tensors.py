@@ -14,7 +14,7 @@ from tfac.serving.server.refusals import invalid
 from tfac.serving.server.tensors import check_names, check_shape
 
 _MOST_PARTS = 2**18  # brackets and commas of a picture of 255 x 255 pixels
-_FEW_PARTS = 2**12  # of a request without pixels
+_FEW_PARTS = 2**10  # of a request without pixels
 _LONGEST_NUMBERS = 2**22  # bytes of a request with pixels
 
 
