@@ -197,9 +197,10 @@ def _handler(
             message = await read(context)
             measured.start = time.perf_counter()
             take(len(message))
+            request = parse(message)
+            del message  # it may be large, and the request may wait
+            measured.model_name = request.model_spec.name
             with limits.admitted():
-                request = parse(message)
-                measured.model_name = request.model_spec.name
                 return await answer(request)
 
     async def handle(messages: object, context: grpc.aio.ServicerContext) -> bytes:
