@@ -68,6 +68,8 @@ def _write_requests(export: Path, folder: Path) -> list:
     from google.protobuf.message import DecodeError
     from tensorflow_serving.apis import prediction_log_pb2
 
+    from tfac.serving.server.warmup import MOST_REQUESTS
+
     file = export / _REQUESTS
     if not file.is_file():
         raise _Refused(f"expected warm-up requests in {_REQUESTS}. Received: no such file")
@@ -77,6 +79,10 @@ def _write_requests(export: Path, folder: Path) -> list:
     except (tf.errors.OpError, DecodeError) as error:
         raise _Refused(f"{_REQUESTS} cannot be read: {error}") from error
     requests = [log.predict_log.request for log in logs]
+    if len(requests) > MOST_REQUESTS:
+        raise _Refused(
+            f"{_REQUESTS}: expected at most {MOST_REQUESTS} requests. Received: {len(requests)}"
+        )
     if not requests:
         raise _Refused(f"expected warm-up requests in {_REQUESTS}. Received: an empty file")
     with tf.io.TFRecordWriter(str(folder / "requests")) as writer:

@@ -115,6 +115,13 @@ def test_broken_files_have_no_answer_and_leave_the_others_theirs(
         assert (mixed[output].numpy()[without] == value).all(), output
 
 
+def test_float_pictures_divided_by_255_have_no_answer(tiny_signatures, pictures):
+    picture = pictures[0].astype(np.float32)
+    batch = np.stack([picture / 255, np.zeros_like(picture), (picture > 99) * np.float32(1)])
+    answers = tiny_signatures["images_float"](images=tf.constant(batch))
+    assert answers["valid"].numpy().tolist() == [False, True, True]
+
+
 def test_float_pictures_beyond_their_range_have_no_answer(tiny_signatures, pictures):
     batch = np.stack([pictures[0]] * 6).astype(np.float32)
     batch[1:, 7, 3, 1] = np.nan, np.inf, -np.inf, 255.5, -0.6

@@ -79,6 +79,8 @@ def test_what_is_no_jpeg_or_png_or_is_broken_or_huge_is_refused(data):
 def test_size_is_refused_before_memory_is_set_aside():
     with pytest.raises(tf.errors.InvalidArgumentError, match="of 1 to 67108864 pixels"):
         decode_picture(tf.constant(png_header(2**20, 2**20)))
+    with pytest.raises(tf.errors.InvalidArgumentError, match="sides of at most 65535"):
+        decode_picture(tf.constant(png_header(2**16, 1)))
 
 
 def test_resizing_to_the_same_size_changes_nothing():
@@ -125,6 +127,17 @@ def test_resizing_equals_plain_loops(size):
     expected = [[resized_by_loops(row[:, c], size[1]) for c in range(3)] for row in rows]
     resized = resize_picture(tf.constant(PICTURE), size).numpy()
     np.testing.assert_allclose(resized, np.transpose(expected, (0, 2, 1)), atol=0.51)
+
+
+@pytest.mark.parametrize("turned", [False, True], ids=["flat", "tall"])
+def test_thin_picture_is_shrunk_first(turned):
+    # An op that grew the short side first would hold 1024 x 4000 floats.
+    picture = np.random.default_rng(0).integers(0, 256, (2, 4000, 3), np.uint8)
+    whole = tf.image.resize(picture, (1024, 3), antialias=True).numpy()
+    size = (3, 1024) if turned else (1024, 3)
+    resize = tf.function(lambda one: resize_picture(one, size))
+    resized = resize(picture.swapaxes(0, 1) if turned else picture).numpy()
+    np.testing.assert_allclose(resized.swapaxes(0, 1) if turned else resized, whole, atol=0.51)
 
 
 def test_larger_one_way_and_smaller_the_other_is_antialiased():

@@ -15,6 +15,7 @@ import asyncio
 import contextlib
 import dataclasses
 import functools
+import gc
 import importlib.util
 import logging
 import signal
@@ -79,6 +80,7 @@ def main() -> None:
 
     from tfac.serving.server.core import ModelServer
 
+    gc.freeze()  # TensorFlow's many objects, which each collection would go through
     logging.getLogger("tfac.serving").setLevel(logging.INFO)
     options = ServerOptions(**{name: flag.value for name, flag in _OPTIONS.items()})
     server = ModelServer(options, functools.partial(_load, engine=_ENGINE.value))
@@ -145,7 +147,7 @@ def _load(folder: Path, engine: str):
     from tfac.serving.server.warmup import warm_up
 
     loaded = load_engine(folder, engine)
-    warm_up(loaded, folder)
+    warm_up(loaded, folder, may_lack=() if engine == "tensorflow" else ("explain",))
     return loaded
 
 

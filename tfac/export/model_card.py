@@ -450,7 +450,8 @@ def _caveats(metadata: Mapping[str, Any], evaluation: Report | None) -> str:
 - It answers for any picture, also for one without a face. `valid` says only that the picture could
   be decoded.
 - Measure it on your own pictures, by slice, before use; watch the shares of its answers in use, and
-  take it out of service when they drift."""
+  take it out of service when they drift.
+- A SavedModel is a program: load only those you trust."""
 
 
 def _network(metadata: Mapping[str, Any]) -> str:

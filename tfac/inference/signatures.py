@@ -23,8 +23,10 @@ and thresholds run inside the graph, with the functions that evaluation uses.
 
 A row without a picture does not touch the others of its batch. That is one whose bytes are broken,
 empty, neither JPEG nor PNG, or of more than `tfac.photos.pictures.MAX_PIXELS` pixels; a tf.Example
-that is broken or has no such feature; an array of no pixels; and a float picture with a value that
-is not finite or does not round to one of 0 to 255.
+that is broken or has no such feature; an array of no pixels; a picture with a side of more than
+`tfac.photos.pictures.MAX_SIDE` pixels; and a float picture with a value that is not finite or does
+not round to one of 0 to 255, or whose values are all in [0, 1] and not all whole: it was divided by
+255 before.
 
 ``explain`` answers all that and, of a network with group attention, for each of its levels, such as
 P3 (``explain.levels`` of ``tfac.json``; the G groups are in the order of ``explain.groups``):
@@ -44,6 +46,7 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from tfac.inference.trained_network import TrainedNetwork
+from tfac.photos.pictures import MAX_SIDE
 from tfac.photos.preprocessing import read_picture, resize_picture
 
 INPUT_SIZES = ("free", "trained")
@@ -80,7 +83,7 @@ def create_signatures(
 
     def from_arrays(images: tf.Tensor, valid: tf.Tensor) -> Answers:
         resized = _resize_each(images, image_size) if free else images
-        return _answer(network, resized, valid & _has_pixels(images))
+        return _answer(network, resized, valid & _is_picture(tf.shape(images)[1:3]))
 
     def from_images(images: tf.Tensor) -> Answers:
         return from_arrays(images, tf.fill(tf.shape(images)[:1], True))
@@ -207,7 +210,7 @@ def _resize_each(images: tf.Tensor, image_size: tuple[int, int]) -> tf.Tensor:
 
     def resize(image: tf.Tensor) -> tf.Tensor:
         return tf.cond(
-            tf.size(image) > 0,
+            _is_picture(tf.shape(image)[:2]),
             lambda: resize_picture(image, image_size),
             lambda: tf.zeros((*image_size, 3), tf.uint8),
         )
@@ -221,12 +224,16 @@ def _resize_each(images: tf.Tensor, image_size: tuple[int, int]) -> tf.Tensor:
 
 
 def _round_pixels(images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns float32 [B, H, W, 3] as uint8, and which pictures, bool [B], round to 0 to 255."""
+    """Returns float32 [B, H, W, 3] as uint8, and which of them are pictures, bool [B]."""
     # NaN is in no range.
     in_range = tf.reduce_all((images >= -0.5) & (images < 255.5), axis=[1, 2, 3], keepdims=True)
+    is_share = (images >= 0) & (images <= 1)
+    divided = tf.reduce_all(is_share, axis=[1, 2, 3]) & tf.reduce_any(
+        images != tf.round(images), axis=[1, 2, 3]
+    )
     pixels = tf.cast(tf.where(in_range, images + 0.5, 0), tf.uint8)
-    return pixels, in_range[:, 0, 0, 0]
+    return pixels, in_range[:, 0, 0, 0] & ~divided
 
 
-def _has_pixels(images: tf.Tensor) -> tf.Tensor:
-    return tf.reduce_prod(tf.shape(images)[1:3]) > 0
+def _is_picture(size: tf.Tensor) -> tf.Tensor:
+    return (tf.reduce_min(size) > 0) & (tf.reduce_max(size) <= MAX_SIDE)

@@ -31,6 +31,7 @@ PHOTO_SUFFIXES = (
 
 # The largest picture that is decoded, in pixels: 200 MB once decoded. Below Pillow's own bound.
 MAX_PIXELS = 2**26
+MAX_SIDE = 2**16 - 1  # pixels of a picture's height or width; that of the JPEG format
 # The largest JPEG of which `open_photo` decodes a part: 134 million.
 MAX_REDUCED_PIXELS = 2**27
 MAX_FILE_BYTES = 256 * 2**20
@@ -113,7 +114,8 @@ def open_picture(
 
     Raises:
         DataError: the file is missing or cannot be read, is no picture of these formats, is
-            truncated or otherwise broken, or has more than `MAX_PIXELS` pixels.
+            truncated or otherwise broken, or has more than `MAX_PIXELS` pixels or a side of more
+            than `MAX_SIDE`.
     """
     return _open(source, what, formats, upright, most_pixels=MAX_PIXELS).image
 
@@ -130,6 +132,11 @@ def _open(
     try:
         with _opened(encoded, formats) as picture:
             size = width, height = picture.size
+            if max(size) > MAX_SIDE:
+                raise DataError(
+                    f"{what}: expected sides of at most {MAX_SIDE} pixels. "
+                    f"Received: {width}x{height}"
+                )
             # Of a JPEG a part can be decoded.
             if width * height > (most_pixels if picture.format == "JPEG" else MAX_PIXELS):
                 raise DataError(

@@ -4,7 +4,7 @@ import contextlib
 
 import tensorflow as tf
 
-from tfac.photos.pictures import MAX_PIXELS
+from tfac.photos.pictures import MAX_PIXELS, MAX_SIDE
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
@@ -28,6 +28,7 @@ def read_picture(encoded: tf.Tensor, image_size: tuple[int, int]) -> tf.Tensor:
 def decode_picture(encoded: tf.Tensor) -> tf.Tensor:
     """Decodes a JPEG or PNG of at most `tfac.photos.pictures.MAX_PIXELS`, to its own size.
 
+    No side has more than `tfac.photos.pictures.MAX_SIDE` pixels.
     The size is checked in the picture's header, before memory is set aside. Grey pictures become
     RGB and an alpha channel is dropped. The accurate inverse DCT is used, as by Pillow;
     TensorFlow's default is a faster approximation. A JPEG is never decoded to a part of its size,
@@ -67,6 +68,9 @@ def resize_picture(picture: tf.Tensor, image_size: tuple[int, int]) -> tf.Tensor
     bilinear. Where it is smaller in one direction and larger in the other, it is bilinear and
     antialiased, which takes longest.
 
+    Beside the picture, at most 21 times its bytes are in use, and what the result takes: a long,
+    thin picture is shrunk before it grows.
+
     Args:
         picture: uint8 [H, W, 3].
         image_size: height and width wanted, pixels.
@@ -81,11 +85,22 @@ def resize_picture(picture: tf.Tensor, image_size: tuple[int, int]) -> tf.Tensor
         values = tf.image.resize(picture, image_size, method=method, antialias=antialias)
         return tf.cast(values + 0.5, tf.uint8)
 
+    def antialiased() -> tf.Tensor:
+        # The op changes the height first. On its side, a flat picture is shrunk first.
+        return tf.cond(
+            4 * size[0] < wanted[0], on_its_side, lambda: resized("bilinear", antialias=True)
+        )
+
+    def on_its_side() -> tf.Tensor:
+        turned = tf.transpose(picture, (1, 0, 2))
+        values = tf.image.resize(turned, image_size[::-1], method="bilinear", antialias=True)
+        return tf.cast(tf.transpose(values, (1, 0, 2)) + 0.5, tf.uint8)
+
     def enlarged() -> tf.Tensor:
         return tf.cond(
             tf.reduce_all(size <= wanted),
             lambda: resized("bilinear"),
-            lambda: resized("bilinear", antialias=True),
+            antialiased,
         )
 
     def changed() -> tf.Tensor:
@@ -102,8 +117,11 @@ def _decode(encoded: tf.Tensor) -> tf.Tensor:
 
 def _bounded(size: tf.Tensor) -> contextlib.AbstractContextManager:
     return _required(
-        (tf.reduce_min(size) > 0) & (tf.reduce_prod(size) <= MAX_PIXELS),
-        f"expected a picture of 1 to {MAX_PIXELS} pixels. Received height, width:",
+        (tf.reduce_min(size) > 0)
+        & (tf.reduce_max(size) <= MAX_SIDE)
+        & (tf.reduce_prod(size) <= MAX_PIXELS),
+        f"expected a picture of 1 to {MAX_PIXELS} pixels, sides of at most {MAX_SIDE}. "
+        "Received height, width:",
         size,
     )
 

@@ -40,3 +40,11 @@ def test_export_without_warm_up_requests_is_not_blessed(tiny_export, tmp_path):
     requests.unlink()
     (reason,) = validate(model, tmp_path / "b").properties["reasons"]
     assert reason.startswith("expected warm-up requests")
+
+
+def test_export_with_too_many_warm_up_requests_is_not_blessed(tiny_export, tmp_path):
+    model = model_of(tiny_export, tmp_path / "model")
+    (requests,) = model.path.glob("saved_model/tiny/1/assets.extra/tf_serving_warmup_requests")
+    requests.write_bytes(requests.read_bytes() * 101)
+    (reason,) = validate(model, tmp_path / "b").properties["reasons"]
+    assert "expected at most 1000 requests" in reason

@@ -283,7 +283,7 @@ class HostileClient:
         """Leaves in the middle of a request, or stays and says nothing more."""
         body = json.dumps({"instances": [b64(self._pictures[0])]}).encode()
         length = f"Content-Length: {len(body)}\r\n\r\n".encode()
-        whole = f"POST {self._path} HTTP/1.1\r\nHost: x\r\n".encode() + length + body
+        whole = f"POST {self._path} HTTP/1.1\r\nHost: localhost\r\n".encode() + length + body
         garbage = bool(random.integers(4) == 0)
         sent = random.bytes(200) if garbage else whole[: random.integers(len(whole) + 1)]
         host, port = self._url.removeprefix("http://").split(":")

@@ -6,10 +6,8 @@ import pytest
 from tests.serving.server.running_server import b64, running, write_versions
 
 BODY = b'{"instances": ["a"]}'
-REQUEST = b"POST /v1/models/faces:predict HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s" % (
-    len(BODY),
-    BODY,
-)
+HEADER = b"POST /v1/models/faces:predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n"
+REQUEST = HEADER % len(BODY) + BODY
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ from tensorflow_serving.apis import (
 )
 
 from tests.serving.server.running_server import (
+    FakeEngine,
     predict_request,
     running,
     write_versions,
@@ -140,6 +141,28 @@ def test_clients_that_send_nothing_do_not_keep_others_out(tmp_path):
         assert [future.code().name for future in silent] == ["DEADLINE_EXCEEDED"] * 2
         served.predictions.Predict(predict_request(image_bytes=[b"a"]), timeout=10)
         done.set()
+
+
+def test_requests_beyond_the_limit_are_refused_and_counted_and_status_passes(tmp_path):
+    base, engine = write_versions(tmp_path / "faces", 1), FakeEngine()
+    request = predict_request(image_bytes=[b"a"])
+    with running(base, lambda _: engine, max_concurrent_requests=1) as served:
+        engine.hold.clear()
+        first = served.predictions.Predict.future(request, timeout=10)
+        assert engine.started.wait(10)
+        with pytest.raises(grpc.RpcError, match="too many requests"):
+            served.predictions.Predict(request, timeout=10)
+        status = get_model_status_pb2.GetModelStatusRequest()
+        status.model_spec.name = "faces"
+        assert served.models.GetModelStatus(status, timeout=10).model_version_status
+        first.cancel()
+        engine.hold.set()
+        served.server.predict(
+            "faces", None, "serving_default", {"image_bytes": np.array([b"b"], object)}
+        )
+        text = served.server.metrics.text().decode()
+    for code in ("UNAVAILABLE", "CANCELLED"):
+        assert f'model_name="faces",status="{code}"}} 1.0' in text
 
 
 def test_metadata_tells_the_signatures(served):

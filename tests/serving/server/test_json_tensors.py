@@ -85,6 +85,20 @@ def test_what_is_no_request_is_refused(body, message):
     assert refused.value.http_status == 400
 
 
+def test_numbers_out_of_range_are_taken_as_tensorflow_serving_takes_them():
+    assert read('{"instances": [[[300, -1, 256]]]}', PIXELS)["images"].tolist() == [[[44, 255, 0]]]
+    assert read('{"inputs": [1e300, -1e300]}', FLOATS)["x"].tolist() == [np.inf, -np.inf]
+
+
+@pytest.mark.parametrize("part", ["[],", "{},", "1,"])
+def test_body_of_too_many_values_is_refused_before_it_is_parsed(part):
+    with pytest.raises(Refusal, match="(?s)brackets and commas.*b64.*gRPC") as refused:
+        parse_request(b'{"instances": [' + part.encode() * 2**18)  # no JSON, but that is not seen
+    assert refused.value.http_status == 413
+    with pytest.raises(Refusal, match="brackets and commas"):
+        parse_request(b'{"instances": [' + part.encode() * 5000 + b" " * 2**22)
+
+
 @pytest.mark.parametrize(
     "signature, body, message",
     [
@@ -106,8 +120,7 @@ def test_what_is_no_request_is_refused(body, message):
         (TWO, '{"instances": [{"tag": "a"}]}', "Missing but required: {signal}"),
         (TWO, '{"instances": [{"tag": "a", "signal": [1, 2]}, 5]}', r"instances\[1\]"),
         (TWO, '{"inputs": {"tag": ["a"], "signal": [[1]]}}', "signal: expected shape"),
-        (PIXELS, '{"instances": [[[1, 2, 256]]]}', "expected uint8 values"),
-        (PIXELS, '{"instances": [[[1, 2, -1]]]}', "expected uint8 values"),
+        (PIXELS, '{"instances": [[[1, 2, 2147483648]]]}', "expected uint8 values"),
         (PIXELS, '{"instances": [[[1, 2, 3.5]]]}', "values of type uint8"),
         (PIXELS, '{"instances": [[[1, 2, true]]]}', "values of type uint8"),
         (PIXELS, '{"instances": [[[1, 2, "3"]]]}', "values of type uint8"),
@@ -116,7 +129,6 @@ def test_what_is_no_request_is_refused(body, message):
         (PIXELS, '{"instances": [[[1, 2, 3]], [4]]}', "lists of equal lengths"),
         (PIXELS, '{"instances": [[[1, 2, 3]], [[[4]]]]}', "lists of equal"),
         (PIXELS, '{"instances": [[[1, 2, [3]]]]}', "lists of equal depths"),
-        (FLOATS, '{"inputs": [1e300]}', "expected float32 values"),
         (FLOATS, '{"inputs": ["1.5"]}', "values of type float32"),
         (FLOATS, '{"inputs": [null]}', "values of type float32"),
         (BOOLS, '{"inputs": [1]}', "values of type bool"),

@@ -1,3 +1,4 @@
+import concurrent.futures
 import gzip
 import json
 import socket
@@ -8,7 +9,7 @@ import requests
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from tests.serving.server.running_server import b64, running, write_versions
+from tests.serving.server.running_server import FakeEngine, b64, running, write_versions
 from tfac.serving.server.configuration import ModelConfig, VersionPolicy
 
 ROW = {"instances": [b64(b"12345")]}
@@ -155,7 +156,7 @@ def raw(served, *parts: bytes) -> socket.socket:
     return connection
 
 
-HEADER = b"POST /v1/models/faces:predict HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\n"
+HEADER = b"POST /v1/models/faces:predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 50\r\n\r\n"
 
 
 def test_slow_client_is_cut_off_while_others_are_answered(served):
@@ -183,13 +184,78 @@ def test_garbage_instead_of_http_is_answered_with_an_error(served):
 
 
 def test_more_requests_at_once_than_allowed_are_answered_busy(tmp_path):
-    with running(write_versions(tmp_path / "faces", 1), max_concurrent_requests=1) as served:
-        with raw(served, HEADER):
-            deadline = time.monotonic() + 10
-            while served.post(ROW).status_code != 503 and time.monotonic() < deadline:
-                time.sleep(0.01)
+    engine = FakeEngine()
+    base = write_versions(tmp_path / "faces", 1)
+    with running(base, load=lambda _: engine, max_concurrent_requests=1) as served:
+        engine.hold.clear()
+        with concurrent.futures.ThreadPoolExecutor(1) as pool, raw(served, HEADER):
+            first = pool.submit(served.post, ROW)  # taken, though another's body does not come
+            assert engine.started.wait(10)
             response = served.post(ROW)
             assert response.status_code == 503 and "too many requests" in response.json()["error"]
+            assert served.get("/v1/models/faces").ok
+            engine.hold.set()
+            assert first.result().ok
+        assert _count(served, "faces", "UNAVAILABLE") == 1
+
+
+def _count(served, model: str, status: str) -> float:
+    labels = {"model_name": model, "status": status}
+    name = ":tensorflow:serving:request_count"
+    return served.server.metrics.registry.get_sample_value(name, labels) or 0
+
+
+def test_bytes_of_all_requests_are_bounded(tmp_path):
+    base = write_versions(tmp_path / "faces", 1)
+    with running(base, max_request_bytes=1000) as served, served.server.room() as take:
+        take(8 * 1000 - 10)
+        response = served.post(ROW)
+        assert response.status_code == 503 and "too many bytes" in response.json()["error"]
+        assert served.get("/v1/models/faces").ok
+
+
+def test_refusals_and_clients_that_leave_are_counted(served):
+    before = {code: _count(served, "faces", code) for code in ("CANCELLED", "INTERNAL")}
+    unnamed = _count(served, "", "INVALID_ARGUMENT")
+    raw(served, HEADER + b'{"instances"').close()
+    deadline = time.monotonic() + 10
+    while _count(served, "faces", "CANCELLED") == before["CANCELLED"]:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert _count(served, "faces", "INTERNAL") == before["INTERNAL"]
+    served.post(ROW, "/v1/models/faces")
+    assert _count(served, "", "INVALID_ARGUMENT") == unnamed + 1
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Host": "localhost:80"}, 200),
+        ({"Host": "192.0.2.7:8501"}, 200),
+        ({"Host": "[::1]"}, 200),
+        ({"Host": "faces.example:80"}, 200),
+        ({"Host": "other.example"}, 403),
+        ({"Host": "127.0.0.1.other.example"}, 403),
+        ({"Sec-Fetch-Site": "same-origin"}, 200),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Sec-Fetch-Site": "same-site"}, 403),
+        ({"Host": "localhost:80", "Origin": "http://localhost:80"}, 200),
+        ({"Host": "localhost:80", "Origin": "http://localhost:81"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Content-Type": "text/plain"}, 415),
+        ({"Content-Type": "application/x-www-form-urlencoded"}, 200),
+        ({"Content-Type": "Application/JSON; charset=utf-8"}, 200),
+    ],
+)
+def test_other_hosts_and_pages_of_other_sites_are_refused(named, headers, status):
+    assert named.post(ROW, headers=headers).status_code == status
+
+
+@pytest.fixture(scope="module")
+def named(tmp_path_factory):
+    base = write_versions(tmp_path_factory.mktemp("named") / "faces", 1)
+    with running(base, trusted_hosts="faces.example, faces") as server:
+        yield server
 
 
 def test_extra_routes_are_answered_and_predict_is_for_their_threads(tmp_path):

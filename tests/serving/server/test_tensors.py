@@ -124,3 +124,11 @@ def test_known_lengths_must_be_met():
     for shape in [(7, 4, 1), (4, 3), (7, 4, 3, 1), ()]:
         with pytest.raises(Refusal, match="x: expected shape"):
             check_shape("x", shape, info)
+
+
+def test_side_of_zero_does_not_hide_a_huge_one():
+    proto = tf.make_tensor_proto(np.zeros((0, 2), np.float32))
+    assert read(proto, tf.float32, (None, None)).shape == (0, 2)
+    proto.tensor_shape.dim[1].size = 2**40
+    with pytest.raises(Refusal, match="expected a smaller shape"):
+        read(proto, tf.float32, (None, None))

@@ -5,6 +5,8 @@ import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
 from tests.serving.server.running_server import FakeEngine, predict_request
+from tfac.errors import DataError
+from tfac.serving.server import warmup
 from tfac.serving.server.refusals import Refusal
 from tfac.serving.server.warmup import warm_up
 
@@ -34,12 +36,22 @@ def test_export_without_requests_is_not_warmed_up(tmp_path):
     assert not engine.batches
 
 
-def test_requests_for_signatures_that_the_engine_lacks_are_left_out(tmp_path):
+def test_requests_for_unknown_signatures_fail_the_version_but_where_they_may_lack(tmp_path):
     engine = FakeEngine()
     requests = [predict_request(signature="explain", image_bytes=[b"a"]), predict_request()]
     requests[1].inputs["image_bytes"].CopyFrom(tf.make_tensor_proto([b"a"]))
-    warm_up(engine, write_requests(tmp_path, *requests))
+    folder = write_requests(tmp_path, *requests)
+    warm_up(engine, folder, may_lack=["explain"])
     assert engine.batches == [1]
+    with pytest.raises(DataError, match="Received: one for explain"):
+        warm_up(engine, folder)
+
+
+def test_more_requests_than_tensorflow_serving_takes_fail_the_version(tmp_path, monkeypatch):
+    monkeypatch.setattr(warmup, "MOST_REQUESTS", 2)
+    requests = [predict_request(image_bytes=[b"a"])] * 3
+    with pytest.raises(DataError, match="at most 2 requests"):
+        warm_up(FakeEngine(), write_requests(tmp_path, *requests))
 
 
 def test_request_that_is_wrong_fails_the_version(tmp_path):

@@ -36,11 +36,17 @@ class ServerOptions:
     )
     num_batch_threads: int = _option(1, "batches that run at once", 1)
     max_request_bytes: int = _option(32 * 2**20, "largest request, as it comes over the wire", 1)
-    max_concurrent_requests: int = _option(256, "requests at once, over gRPC and over REST each", 1)
+    max_concurrent_requests: int = _option(256, "requests at once whose body is there", 1)
     rest_api_timeout_in_ms: int = _option(
         30_000,
         "time for a REST request to come in and be answered, and for a gRPC request to come in",
         1,
+    )
+    trusted_hosts: str = _option(
+        "",
+        "comma-separated names under which clients reach REST and the page, beside --host, "
+        "localhost and all addresses; * for any",
+        None,
     )
     grace: float = _option(30.0, "seconds for requests in flight when the server is stopped", 0)
     idle_timeout_seconds: float = 60.0  # for a REST connection that sends no whole header

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -14,10 +15,24 @@ from tfac.serving.server.batching import Arrays, Batcher
 from tfac.serving.server.configuration import ServerOptions
 from tfac.serving.server.metrics import Metrics
 from tfac.serving.server.models import LoadedVersion, ModelStore
-from tfac.serving.server.refusals import Refusal, invalid
+from tfac.serving.server.refusals import Refusal, busy, invalid
 from tfac.serving.server.tensors import check_names, check_shape
 
 DEFAULT_SIGNATURE = "serving_default"
+_LARGEST_REQUESTS = 8  # in memory at once
+
+
+@dataclasses.dataclass
+class Measured:
+    """A request that is counted.
+
+    Attributes:
+        model_name: as the client gave it.
+        start: when its body was there, by `time.perf_counter`.
+    """
+
+    model_name: str = ""
+    start: float = dataclasses.field(default_factory=time.perf_counter)
 
 
 class ModelServer:
@@ -39,6 +54,8 @@ class ModelServer:
         self.store = ModelStore(load, self.metrics)
         self._batcher = Batcher(options, self.metrics)
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._num_requests = 0
+        self._num_bytes = 0
 
     def attach(self) -> None:
         """Lets `predict` reach the running event loop."""
@@ -106,21 +123,55 @@ class ModelServer:
             return await self.run(loaded, signature, inputs)
 
     @contextlib.contextmanager
-    def measured(self, model_name: str, entrypoint: str) -> Iterator[None]:
+    def room(self) -> Iterator[Callable[[int], None]]:
+        """Yields a function that sets bytes aside for a request's body, until the block ends.
+
+        All requests together have room for 8 of the largest. The function raises `Refusal` where
+        there is no more.
+        """
+        taken, most = 0, _LARGEST_REQUESTS * self.options.max_request_bytes
+
+        def take(num_bytes: int) -> None:
+            nonlocal taken
+            if self._num_bytes + num_bytes > most:
+                raise busy("too many bytes in requests at once; send it again later")
+            self._num_bytes += num_bytes
+            taken += num_bytes
+
+        try:
+            yield take
+        finally:
+            self._num_bytes -= taken
+
+    @contextlib.contextmanager
+    def admitted(self) -> Iterator[None]:
+        """Counts a request, whose body is there, against `max_concurrent_requests`.
+
+        Raises:
+            Refusal: there are as many.
+        """
+        if self._num_requests >= self.options.max_concurrent_requests:
+            raise busy("too many requests at once; send it again later")
+        self._num_requests += 1
+        try:
+            yield
+        finally:
+            self._num_requests -= 1
+
+    @contextlib.contextmanager
+    def measured(self, entrypoint: str) -> Iterator[Measured]:
         """Counts a request and the status that the block ends with, and times those that succeed.
 
         Args:
-            model_name: as the client gave it.
             entrypoint: "GRPC" or "REST".
+
+        Yields:
+            The request, whose `model_name` and `start` the block sets.
         """
-        start, status = time.perf_counter(), grpc.StatusCode.INTERNAL
-        # A name of the client's own would be a new time series each.
-        name = model_name if model_name in self.store.names() else ""
+        request, status = Measured(), grpc.StatusCode.INTERNAL
         try:
-            yield
+            yield request
             status = grpc.StatusCode.OK
-            elapsed = (time.perf_counter() - start) * 1e6
-            self.metrics.request_latency.labels(name, "Predict", entrypoint).observe(elapsed)
         except Refusal as refusal:
             status = refusal.code
             raise
@@ -128,7 +179,12 @@ class ModelServer:
             status = grpc.StatusCode.CANCELLED
             raise
         finally:
+            # A name of the client's own would be a new time series each.
+            name = request.model_name if request.model_name in self.store.names() else ""
             self.metrics.requests.labels(name, status.name).inc()
+            if status is grpc.StatusCode.OK:
+                elapsed = (time.perf_counter() - request.start) * 1e6
+                self.metrics.request_latency.labels(name, "Predict", entrypoint).observe(elapsed)
 
 
 def find_signature(version: LoadedVersion, name: str) -> Signature:

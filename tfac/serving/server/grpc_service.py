@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
 
 import grpc
@@ -16,6 +17,7 @@ from tensorflow_serving.apis import (
 )
 
 from tfac.inference.engines import TensorInfo
+from tfac.serving.server.connections import MOST_CONNECTIONS
 from tfac.serving.server.core import DEFAULT_SIGNATURE, ModelServer, find_signature
 from tfac.serving.server.models import LoadedVersion, VersionStatus
 from tfac.serving.server.refusals import Refusal, invalid
@@ -23,6 +25,7 @@ from tfac.serving.server.tensors import arrays_from_protos, fill_proto
 
 _LOGGER = logging.getLogger(__name__)
 _SIGNATURE_DEF = "signature_def"
+_LARGEST_REPEATED = 2**20  # bytes of an array that a few values of a request stand for
 
 
 def create_grpc_server(server: ModelServer) -> grpc.aio.Server:
@@ -33,7 +36,8 @@ def create_grpc_server(server: ModelServer) -> grpc.aio.Server:
     """
     options = server.options
     grpc_server = grpc.aio.server(
-        maximum_concurrent_rpcs=options.max_concurrent_requests,
+        # Also of those that send nothing; what is refused here cannot be counted.
+        maximum_concurrent_rpcs=MOST_CONNECTIONS + options.max_concurrent_requests,
         options=[
             ("grpc.max_receive_message_length", options.max_request_bytes),
             ("grpc.max_send_message_length", -1),
@@ -57,7 +61,10 @@ def create_grpc_server(server: ModelServer) -> grpc.aio.Server:
         },
     }
     for name, answers in methods.items():
-        handlers = {method: _handler(*answer, seconds) for method, answer in answers.items()}
+        handlers = {
+            method: _handler(*answer, seconds, server if method == "Predict" else None)
+            for method, answer in answers.items()
+        }
         grpc_server.add_generic_rpc_handlers(
             [grpc.method_handlers_generic_handler(f"tensorflow.serving.{name}", handlers)]
         )
@@ -73,13 +80,9 @@ class GrpcService:
     async def predict(self, request: predict_pb2.PredictRequest) -> predict_pb2.PredictResponse:
         """Answers Predict."""
         name = request.model_spec.signature_name or DEFAULT_SIGNATURE
-        with (
-            self._server.measured(request.model_spec.name, "GRPC"),
-            self._server.store.get(*_which(request.model_spec)) as version,
-        ):
+        with self._server.store.get(*_which(request.model_spec)) as version:
             signature = find_signature(version, name)
-            limit = self._server.options.max_request_bytes
-            inputs = arrays_from_protos(request.inputs, signature, limit)
+            inputs = arrays_from_protos(request.inputs, signature, _LARGEST_REPEATED)
             outputs = await self._server.run(version, name, inputs, request.output_filter)
             response = predict_pb2.PredictResponse(model_spec=_model_spec(version, name))
             for key, output in outputs.items():
@@ -154,7 +157,10 @@ def _model_spec(version: LoadedVersion, signature: str = "") -> model_pb2.ModelS
 
 
 def _handler(
-    answer: Callable[[Message], Awaitable[Message]], request_type: type[Message], seconds: float
+    answer: Callable[[Message], Awaitable[Message]],
+    request_type: type[Message],
+    seconds: float,
+    limits: ModelServer | None,
 ) -> grpc.RpcMethodHandler:
     """Returns gRPC's handler of a method, which turns refusals into statuses.
 
@@ -162,24 +168,44 @@ def _handler(
         answer: to a request.
         request_type: what the method takes.
         seconds: for a request to come in.
+        limits: where requests are counted and bounded; None answers them however many there are.
     """
 
-    async def handle(messages: object, context: grpc.aio.ServicerContext) -> bytes:
+    async def read(context: grpc.aio.ServicerContext) -> bytes:
         try:
             async with asyncio.timeout(seconds):
                 message = await context.read()
-            if message is grpc.aio.EOF:
-                raise invalid(f"expected a {request_type.DESCRIPTOR.name}. Received: nothing")
-            response = await answer(request_type.FromString(message))
-        except TimeoutError:
-            await context.abort(
+        except TimeoutError as error:
+            raise Refusal(
                 grpc.StatusCode.DEADLINE_EXCEEDED,
                 f"expected a request to come in within {seconds:g} s",
-            )
-        except DecodeError:
-            await context.abort(
-                grpc.StatusCode.INVALID_ARGUMENT, f"expected a {request_type.DESCRIPTOR.name}"
-            )
+            ) from error
+        if message is grpc.aio.EOF:
+            raise invalid(f"expected a {request_type.DESCRIPTOR.name}. Received: nothing")
+        return message
+
+    def parse(message: bytes) -> Message:
+        try:
+            return request_type.FromString(message)
+        except DecodeError as error:
+            raise invalid(f"expected a {request_type.DESCRIPTOR.name}") from error
+
+    async def respond(context: grpc.aio.ServicerContext) -> Message:
+        if limits is None:
+            return await answer(parse(await read(context)))
+        with limits.measured("GRPC") as measured, limits.room() as take:
+            message = await read(context)
+            measured.start = time.perf_counter()
+            take(len(message))
+            request = parse(message)
+            del message  # it may be large, and the request may wait
+            measured.model_name = request.model_spec.name
+            with limits.admitted():
+                return await answer(request)
+
+    async def handle(messages: object, context: grpc.aio.ServicerContext) -> bytes:
+        try:
+            response = await respond(context)
         except Refusal as refusal:
             await context.abort(refusal.code, refusal.message)
         except Exception:

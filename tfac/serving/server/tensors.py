@@ -100,6 +100,8 @@ def _array(
     if proto.tensor_shape.unknown_rank or any(length < 0 for length in shape):
         raise invalid(f"{name}: expected a shape that is known. Received: {_show(shape)}")
     check_shape(name, shape, info)
+    if 0 in shape and math.prod(max(length, 1) for length in shape) > _MOST_VALUES:
+        raise invalid(f"{name}: expected a smaller shape. Received: {_show(shape)}")
     _check_size(name, proto, dtype, math.prod(shape), max_bytes)
     try:
         array = tf.make_ndarray(proto)
@@ -108,6 +110,7 @@ def _array(
     return array.view(np.uint8) != 0 if dtype == tf.bool else array  # a byte may be any
 
 
+_MOST_VALUES = 2**31 - 1  # TensorFlow's ops count in int32
 _KNOWN_DTYPES = {dtype.as_datatype_enum for dtype in _FIELDS}
 
 
