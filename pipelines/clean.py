@@ -15,12 +15,13 @@ from pipelines.engine.locks import Locks
 from pipelines.engine.origin import read_origin
 from pipelines.engine.store import COMPLETE, RUNNING, MetadataStore
 from pipelines.lineage import find_push, find_steps
+from pipelines.run import FLAGS
 from tfac.cli import run_program
 from tfac.errors import ConfigError, DataError
 from tfac.files import version_folders
 
-_CONFIG = flags.DEFINE_string("config", None, "the pipeline's JSON file", required=True)
-_SET = flags.DEFINE_multi_string("set", [], "values to change, as those of pipelines.run")
+flags.declare_key_flag("config")  # of pipelines.run, as is --set
+flags.declare_key_flag("set")
 _KEEP = flags.DEFINE_integer("keep", 3, "complete runs whose artifacts are kept", lower_bound=1)
 
 
@@ -83,7 +84,7 @@ def _folder(uri: str) -> Path:
 
 def main() -> None:
     """Cleans up after the pipeline that the flags describe."""
-    config = read_config(_CONFIG.value, _SET.value)
+    config = read_config(FLAGS.config, FLAGS.set)
     root, served = Path(config.root), Path(config.saved_models_dir, config.name)
     if not root.is_dir():
         raise ConfigError(f"root: expected the folder of a pipeline's runs. Received: {root}")
