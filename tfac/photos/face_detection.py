@@ -130,8 +130,7 @@ class FaceDetector:
     """Finds faces and their landmarks in pictures.
 
     Models are loaded when first used, so a detector may be created early and sent to worker
-    processes. It may be used on several threads at
-    once.
+    processes. It may be used on several threads at once.
 
     Args:
         upsample: how often the picture is doubled in size before the search; each step takes four

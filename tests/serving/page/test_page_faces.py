@@ -10,6 +10,7 @@ from PIL import Image
 from tfac.errors import DataError
 from tfac.photos.alignment import CROP_HEIGHT, CROP_WIDTH, LEFT_EYE, RIGHT_EYE, align_face
 from tfac.photos.face_crops import FaceCrop, whole_crop
+from tfac.photos.face_detection import FaceDetector
 from tfac.serving.page import faces
 from tfac.serving.page.faces import FaceFinder, answer_faces, describe_model
 
@@ -135,7 +136,7 @@ def test_no_more_photos_are_searched_at_once_than_allowed(monkeypatch, drawn_pho
 
     monkeypatch.setattr(faces, "faces_of", faces_of)
     find, encoded = FaceFinder(at_once=2), (drawn_photos / "meadow.png").read_bytes()
-    threads = [threading.Thread(target=find, args=(encoded, "a", False)) for _ in range(6)]
+    threads = [threading.Thread(target=find, args=(encoded, "a", FaceDetector())) for _ in range(6)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -146,6 +147,6 @@ def test_no_more_photos_are_searched_at_once_than_allowed(monkeypatch, drawn_pho
 def test_broken_photo_does_not_take_a_detector_away(find, drawn_photos):
     for _ in range(3):
         with pytest.raises(DataError, match="^broken.png: "):
-            find((drawn_photos / "broken.png").read_bytes(), "broken.png", False)
-    whole, crops = find((drawn_photos / "two.png").read_bytes(), "two.png", False)
+            find((drawn_photos / "broken.png").read_bytes(), "broken.png", None)
+    whole, crops = find((drawn_photos / "two.png").read_bytes(), "two.png", FaceDetector())
     assert whole.image.shape == (220, 440, 3) and len(crops) == 2

@@ -1,9 +1,8 @@
 """What the page asks for: the faces of one photo, and what models say about them."""
 
-import contextlib
 import io
-import queue
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,35 +28,25 @@ class FaceFinder:
     """
 
     def __init__(self, at_once: int = 2):
-        # One detector a photo: two threads must not use dlib's at the same time. The last one in is
-        # the first out: each loads its models, of 100 MB, when it is first needed.
-        self._detectors: queue.LifoQueue[FaceDetector] = queue.LifoQueue()
-        for _ in range(at_once):
-            self._detectors.put(FaceDetector())
+        self._places = threading.BoundedSemaphore(at_once)
 
-    def __call__(self, encoded: bytes, name: str, aligned: bool) -> tuple[FaceCrop, list[FaceCrop]]:
+    def __call__(
+        self, encoded: bytes, name: str, detector: FaceDetector | None
+    ) -> tuple[FaceCrop, list[FaceCrop]]:
         """Returns the photo, upright, as one crop, and its faces, the largest first.
 
         Args:
             encoded: the photo's file.
             name: what to call it in an error.
-            aligned: the photo is a face crop as those of the training data: none is looked for.
+            detector: finds the faces; None where the photo is a crop as those of the training data.
 
         Raises:
             DataError: it is no picture, broken or too large.
         """
-        with self._detector() as detector:
+        with self._places:
             photo = open_photo(encoded, name)
             [whole] = faces_of(photo, None)
-            return whole, [whole] if aligned else faces_of(photo, detector)
-
-    @contextlib.contextmanager
-    def _detector(self) -> Iterator[FaceDetector]:
-        detector = self._detectors.get()
-        try:
-            yield detector
-        finally:
-            self._detectors.put(detector)
+            return whole, [whole] if detector is None else faces_of(photo, detector)
 
 
 def describe_model(model: LoadedVersion) -> dict[str, Any]:

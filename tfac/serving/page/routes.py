@@ -5,7 +5,7 @@ Nothing here reaches another host, and no photo is written to disk.
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from tfac.errors import DataError, TfacError
 from tfac.files import version_number
 from tfac.photos.face_crops import takes_whole
+from tfac.photos.face_detection import FaceDetector, detector_for
 from tfac.photos.pictures import PHOTO_SUFFIXES
 from tfac.serving.page.faces import FaceFinder, Predict, answer_faces, describe_model
 from tfac.serving.server.models import ModelStore
@@ -114,6 +115,7 @@ class _Photos:
     def __init__(self, store: ModelStore, predict: Predict):
         self._store, self._predict = store, predict
         self._find = FaceFinder()
+        self._detectors: dict[tuple[str, ...], FaceDetector] = {}
         self._num_photos = 0  # in memory; touched by the event loop alone
 
     async def answer(self, request: Request) -> Response:
@@ -136,14 +138,22 @@ class _Photos:
             return _error(str(error), 500)
         return JSONResponse(answers, headers=_NOT_STORED)
 
+    def _detector_for(self, metadata: Mapping[str, Any]) -> FaceDetector:
+        """Returns the one that the model's data was prepared with."""
+        detector = detector_for(metadata)
+        return self._detectors.setdefault(tuple(detector.choice.values()), detector)
+
     def _look(self, encoded: bytes, photo: str, models: list[tuple[str, int]], aligned: bool):
-        whole, crops = self._find(encoded, photo, aligned)
-        width, height = whole.rectangle[2:]
-        answers = []
+        answers, found = [], {}
         for name, version in models:
             with self._store.get(name, version) as model:
-                takes = [whole] if takes_whole(model.metadata, aligned or None) else crops
-                answers.append(answer_faces(takes, model, self._predict))
+                whole = takes_whole(model.metadata, aligned or None)
+                detector = None if whole else self._detector_for(model.metadata)
+                if detector not in found:
+                    found[detector] = self._find(encoded, photo, detector)
+                picture, crops = found[detector]
+                answers.append(answer_faces(crops, model, self._predict))
+        width, height = picture.rectangle[2:]
         return {"photo": photo, "width": width, "height": height, "models": answers}
 
 
