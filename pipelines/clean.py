@@ -12,7 +12,7 @@ from absl import flags
 
 from pipelines.configs import read_config
 from pipelines.engine.locks import Locks
-from pipelines.engine.origin import read_origin
+from pipelines.engine.origin import ORIGIN_FILE, read_origin
 from pipelines.engine.store import COMPLETE, RUNNING, MetadataStore
 from pipelines.lineage import find_push, find_steps
 from pipelines.run import FLAGS
@@ -37,6 +37,7 @@ def clean(store: MetadataStore, pipeline: str, root: Path, served: Path, keep: i
 
     Raises:
         ConfigError: a run is under way.
+        DataError: a version in service does not say where it is from; nothing is removed.
     """
     locks, runs = Locks(root / ".lock-files"), store.runs(pipeline)
     with locks.hold("runs"):  # none begins
@@ -68,8 +69,10 @@ def clean(store: MetadataStore, pipeline: str, root: Path, served: Path, keep: i
 def _followed_by(store: MetadataStore, served: Path) -> Iterator[Path]:
     """Yields the executions that versions in service follow from."""
     for version, folder in version_folders(served).items():
+        if not (folder / ORIGIN_FILE).is_file():  # no pipeline pushed it
+            continue
+        origin = read_origin(folder)
         try:
-            origin = read_origin(folder)
             push = find_push(store, origin.artifact_id, origin.fingerprint, version)
         except DataError:  # not of these records
             continue

@@ -19,7 +19,7 @@ from tfac.export.formats import FORMATS, check_formats, write_formats
 from tfac.models import create_model
 
 PRECISION = "mixed_bfloat16"
-BACKBONES = {"dmm_cnn": create_shallow_dlib_resnet}
+BACKBONES = {"baseline": create_shallow_dlib_resnet}
 
 # Largest difference of a score, a probability and a coordinate from the Keras model in float32.
 TOLERANCES = {"scores": 2e-4, "probabilities": 5e-5, "landmarks": 5e-5}
@@ -85,7 +85,7 @@ def check(trained, network, folder, name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("model", ["dmm_cnn", "mgg_net", "lga_net", "two_crop_net"])
+@pytest.mark.parametrize("model", ["dmm_cnn", "mgg_net", "lga_net", "two_crop_net", "baseline"])
 def test_each_format_answers_as_the_keras_model(trained, model, tmp_path):
     from tfac.speed.folding import copy_network
 

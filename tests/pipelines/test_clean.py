@@ -6,10 +6,11 @@ from toy_pipeline import run_toys
 
 from pipelines.clean import clean
 from pipelines.engine.locks import Locks
+from pipelines.engine.origin import ORIGIN_FILE
 from pipelines.engine.store import RUNNING, MetadataStore
 from pipelines.lineage import describe
 from tests.pipelines.test_lineage import steps_of
-from tfac.errors import ConfigError
+from tfac.errors import ConfigError, DataError
 
 
 def artifacts(root):
@@ -38,6 +39,15 @@ def test_what_newest_runs_and_served_versions_need_is_kept(toy_root, store):
     assert "Trainer" in describe(steps_of(served / "2"))
     assert set(run_toys(toy_root, quality=8).values()) == {"cached"}
     run_toys(toy_root, quality=3)  # is made again
+
+
+def test_nothing_is_removed_where_a_served_version_cannot_say_where_it_is_from(toy_root, store):
+    run_toys(toy_root, quality=7)
+    served, before = toy_root.parent / "served", artifacts(toy_root)
+    (served / "1" / ORIGIN_FILE).write_text("{")
+    with pytest.raises(DataError, match="pipeline.json"):
+        clean(store, store.runs()[0].pipeline, toy_root, served, keep=1)
+    assert artifacts(toy_root) == before
 
 
 def test_a_run_under_way_is_not_disturbed(toy_root, store):
