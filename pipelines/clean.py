@@ -1,7 +1,8 @@
 """Removes what old runs have written: ``python -m pipelines.clean --config=mine.json --keep=3``.
 
-Kept are the newest complete runs' artifacts and those that a version in service follows from. The
-records stay, so that what is removed can be described still; a run that needs it makes it again.
+Kept are the artifacts of the newest complete runs and of all since, and those that a version in
+service follows from. The records stay, so that what is removed can be described still; a run that
+needs it makes it again.
 """
 
 import shutil
@@ -45,11 +46,14 @@ def clean(store: MetadataStore, pipeline: str, root: Path, served: Path, keep: i
             lock = locks.take(f"run {run.id}")
             if lock is None:
                 raise ConfigError(f"{root}: expected no run to be under way. Received: {run.id}")
-            lock.release()
-        complete = [run for run in runs if run.state == COMPLETE]
+            with lock:
+                pass  # it was killed
+        complete = [run.id for run in runs if run.state == COMPLETE]
+        oldest = complete[-keep] if len(complete) >= keep else 0
         kept = {
             _folder(artifact.uri)
-            for run in complete[-keep:]
+            for run in runs
+            if run.id >= oldest  # one that did not end may be gone on with
             for execution in store.executions(run.id)
             for artifacts in (store.inputs(execution.id), store.outputs(execution.id))
             for artifact in artifacts.values()

@@ -2,7 +2,6 @@
 
 import functools
 import json
-import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -116,9 +115,6 @@ def _parts(names: list[str], size: int, folder: Path) -> list[Part]:
     ]
 
 
-_of_thread = threading.local()  # dlib's detector is not safe to share
-
-
 def _look(
     folder: Path,
     name: str,
@@ -136,9 +132,7 @@ def _look(
     photo = open_photo(folder / name)
     if whole:
         return faces_of(photo, None)
-    detector = detector_for(metadata, *choice)
-    detector = vars(_of_thread).setdefault(f"{detector.upsample} {detector.choice}", detector)
-    return faces_of(photo, detector, search_size)
+    return faces_of(photo, detector_for(metadata, *choice), search_size)
 
 
 @functools.lru_cache(maxsize=1)

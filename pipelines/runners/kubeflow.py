@@ -239,10 +239,9 @@ def _check_places(pipeline: Pipeline, options: KubeflowOptions) -> None:
             if name not in _PLACES or not value:
                 continue
             place = Path(value)
-            on_volume = any(place.is_relative_to(folder) for folder in kept)
-            if ".." in place.parts or not (
-                on_volume or place.is_absolute() and not options.volumes
-            ):
+            lasts = any(place.is_relative_to(folder) for folder in kept)
+            lasts = lasts or (place.is_absolute() and not options.volumes)
+            if not lasts or ".." in place.parts:
                 raise ConfigError(
                     f"{node.name}.{name}: expected a place below {' or '.join(map(str, kept))}, as "
                     f"another is lost with its container. Received: {value}"

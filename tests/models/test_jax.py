@@ -36,7 +36,8 @@ for name, call_arguments in json.loads(sys.argv[1]).items():
 # Of each: the model, its backbone, its other arguments, and its call's.
 MODELS = {
     "dmm_cnn": ("dmm_cnn", create_shallow_dlib_resnet, {"branch_normalization": True}, {}),
-    "mgg_net": ("mgg_net", lambda: "alexnet", {}, {"explain": True}),
+    "mgg_net": ("mgg_net", create_tiny_resnet, {}, {"explain": True}),
+    "mgg_net_alexnet": ("mgg_net", lambda: "alexnet", {}, {"explain": True}),
     "lga_net": ("lga_net", create_tiny_resnet, {}, {"explain": True}),
     "two_crop_net": ("two_crop_net", create_tiny_resnet, {}, {}),
 }

@@ -20,7 +20,7 @@ def test_overlap_is_intersection_over_union():
 
 def test_faces_of_a_photo_decoded_at_half_are_in_pixels_of_the_photo():
     picture = np.full((300, 300, 3), 90, np.uint8)
-    picture[50:250, 50:250], _ = draw_face(sample_face(0, "train", 4, 0), 200)
+    picture[50:250, 50:250], _ = draw_face(sample_face(0, "train", 3, 0), 200)
     photo = Image.fromarray(picture).resize((600, 600), Image.Resampling.BICUBIC)
     detector = FaceDetector(name="dlib")
     [half] = faces_of(OpenedPhoto(picture, scale=2.0), detector)

@@ -7,7 +7,7 @@ from toy_pipeline import run_toys
 from pipelines.clean import clean
 from pipelines.engine.locks import Locks
 from pipelines.engine.origin import ORIGIN_FILE
-from pipelines.engine.store import RUNNING, MetadataStore
+from pipelines.engine.store import FAILED, RUNNING, MetadataStore
 from pipelines.lineage import describe
 from tests.pipelines.test_lineage import steps_of
 from tfac.errors import ConfigError, DataError
@@ -39,6 +39,17 @@ def test_what_newest_runs_and_served_versions_need_is_kept(toy_root, store):
     assert "Trainer" in describe(steps_of(served / "2"))
     assert set(run_toys(toy_root, quality=8).values()) == {"cached"}
     run_toys(toy_root, quality=3)  # is made again
+
+
+def test_what_runs_that_did_not_end_have_written_is_kept_to_go_on_with(toy_root, store):
+    pipeline, nowhere = store.runs()[0].pipeline, toy_root.parent / "nowhere"
+    run_toys(toy_root, quality=7)
+    store.end_run(2, FAILED)
+    assert clean(store, pipeline, toy_root, nowhere, keep=1) == []
+    store.end_run(1, FAILED)  # none is complete
+    assert clean(store, pipeline, toy_root, nowhere, keep=1) == []
+    store.begin_run(pipeline, {}, [], "code")  # and its process is gone
+    assert clean(store, pipeline, toy_root, nowhere, keep=1) == []
 
 
 def test_nothing_is_removed_where_a_served_version_cannot_say_where_it_is_from(toy_root, store):

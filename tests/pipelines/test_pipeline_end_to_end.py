@@ -202,13 +202,16 @@ def test_pipeline_killed_again_and_again_ends_as_an_undisturbed_one(undisturbed,
     """In those that go on where they were, and in the one that writes outside of the root."""
     folder, script = make_folder(tmp_path / "killed"), str(tmp_path / "killed_in.py")
     Path(script).write_text(KILLED_IN)
-    for component in ("StatisticsGen", "Trainer", "Pusher"):
+    for component in (
+        *("ExampleGen", "StatisticsGen", "Tuner", "Trainer"),
+        *("Pusher", "BulkInferrer"),
+    ):
         done = start(folder, script, "--config=tiny.json", component)
         assert done.returncode == -signal.SIGKILL, done.stdout[-3000:] + done.stderr[-3000:]
         with open_store(folder) as store:
             last = store.executions(store.runs()[-1].id)[-1]
         assert (last.component, last.state) == (component, "running")
-        if component != "Pusher":
+        if component not in ("Pusher", "BulkInferrer"):
             assert pushed_versions(folder) == []
     run_pipeline(folder)
     run_pipeline(undisturbed)

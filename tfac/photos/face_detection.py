@@ -7,9 +7,9 @@ use**: whoever uses tfac commercially must do without landmarks or bring a predi
 """
 
 import dataclasses
+import functools
 import threading
 from collections.abc import Mapping
-from functools import cached_property
 from typing import Any
 
 import cv2
@@ -126,11 +126,19 @@ ALIGN_BY = ("dlib", "points")
 DEFAULT_ALIGN_BY = "dlib"
 
 
+@functools.cache
+def _landmark_predictor():
+    """dlib's, of 100 MB, loaded once; unlike its detector it may be asked on any thread."""
+    import dlib
+
+    return dlib.shape_predictor(str(dlib_file(LANDMARK_PREDICTOR, "landmarks")))
+
+
 class FaceDetector:
     """Finds faces and their landmarks in pictures.
 
-    Models are loaded when first used, so a detector may be created early and sent to worker
-    processes. It may be used on several threads at once.
+    It holds no model: each process, or thread, loads its own once when it first needs it. So a
+    detector costs nothing to make, may be sent to worker processes and be used on any threads.
 
     Args:
         upsample: how often the picture is doubled in size before the search; each step takes four
@@ -158,11 +166,6 @@ class FaceDetector:
         self.upsample, self.name, self.align_by = upsample, name, align_by
         self._find = DETECTORS[name](upsample)
 
-    def __getstate__(self) -> dict:
-        """Leaves the loaded models out: the receiving process loads its own."""
-        names = ("upsample", "name", "align_by", "_find")
-        return {name: getattr(self, name) for name in names}
-
     @property
     def choice(self) -> dict[str, str]:
         """What data sets record of it, and `detector_for` finds there."""
@@ -177,12 +180,6 @@ class FaceDetector:
     def smallest_face(self) -> float:
         """Width of the rectangle from which half of the faces are found, pixels of the picture."""
         return self._find.smallest / 2**self.upsample
-
-    @cached_property
-    def _predict(self):
-        import dlib
-
-        return dlib.shape_predictor(str(dlib_file(LANDMARK_PREDICTOR, "landmarks")))
 
     def find(self, picture: np.ndarray) -> list[Detection]:
         """Returns the faces in `picture`, the largest first.
@@ -271,7 +268,8 @@ class FaceDetector:
         import dlib
 
         left, top, right, bottom = (round(side) for side in rectangle)
-        shape = self._predict(_checked(picture), dlib.rectangle(left, top, right - 1, bottom - 1))
+        predict = _landmark_predictor()
+        shape = predict(_checked(picture), dlib.rectangle(left, top, right - 1, bottom - 1))
         return np.array([(point.x, point.y) for point in shape.parts()], np.float32)
 
     def refine(self, picture: np.ndarray, landmarks: np.ndarray) -> np.ndarray:

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -115,6 +116,19 @@ class Running:
 
     def get(self, path: str) -> requests.Response:
         return requests.get(self.url + path, timeout=20)
+
+    def count(self, model: str, status: str) -> float:
+        """Returns how many requests have ended with a status."""
+        labels = {"model_name": model, "status": status}
+        name = ":tensorflow:serving:request_count"
+        return self.server.metrics.registry.get_sample_value(name, labels) or 0
+
+    def wait_for_cancelled(self, count: float) -> None:
+        """Returns once as many requests were cancelled, which the server hears later."""
+        deadline = time.monotonic() + 10
+        while self.count("faces", "CANCELLED") < count:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
 
 
 @contextlib.contextmanager

@@ -6,7 +6,6 @@ not at all. After an interrupt the files that are there are kept and only the re
 
 import dataclasses
 import io
-import threading
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -229,18 +228,13 @@ def annotate(job: AnnotationJob, workers: Workers) -> Iterator[tuple[int, Chunk]
             raise DataError(f"{job.folder}: landmarks cannot be written: {error}") from error
 
 
-_of_thread = threading.local()  # dlib's detector is not safe to share
-
-
 def _compute_chunk(item: tuple[int, list[str]], job: AnnotationJob) -> None:
     """Computes a chunk that is not there yet; a worker may be given one twice."""
     index, names = item
     # In photos faces are found as prediction finds them; in crops they are large.
     upsample = 1 if job.crops_faces else 0
-    key = str((upsample, *sorted(job.face_detector.items())))
-    detector = vars(_of_thread).setdefault(key, FaceDetector(upsample, **job.face_detector))
     if job.load(index) is None:
-        job.compute(index, names, detector)
+        job.compute(index, names, FaceDetector(upsample, **job.face_detector))
 
 
 def find_landmarks(

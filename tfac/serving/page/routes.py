@@ -5,7 +5,7 @@ Nothing here reaches another host, and no photo is written to disk.
 
 import asyncio
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from tfac.errors import DataError, TfacError
 from tfac.files import version_number
 from tfac.photos.face_crops import takes_whole
-from tfac.photos.face_detection import FaceDetector, detector_for
+from tfac.photos.face_detection import detector_for
 from tfac.photos.pictures import PHOTO_SUFFIXES
 from tfac.serving.page.faces import FaceFinder, Predict, answer_faces, describe_model
 from tfac.serving.server.models import ModelStore
@@ -115,7 +115,6 @@ class _Photos:
     def __init__(self, store: ModelStore, predict: Predict):
         self._store, self._predict = store, predict
         self._find = FaceFinder()
-        self._detectors: dict[tuple[str, ...], FaceDetector] = {}
         self._num_photos = 0  # in memory; touched by the event loop alone
 
     async def answer(self, request: Request) -> Response:
@@ -138,20 +137,16 @@ class _Photos:
             return _error(str(error), 500)
         return JSONResponse(answers, headers=_NOT_STORED)
 
-    def _detector_for(self, metadata: Mapping[str, Any]) -> FaceDetector:
-        """Returns the one that the model's data was prepared with."""
-        detector = detector_for(metadata)
-        return self._detectors.setdefault(tuple(detector.choice.values()), detector)
-
     def _look(self, encoded: bytes, photo: str, models: list[tuple[str, int]], aligned: bool):
         answers, found = [], {}
         for name, version in models:
             with self._store.get(name, version) as model:
                 whole = takes_whole(model.metadata, aligned or None)
-                detector = None if whole else self._detector_for(model.metadata)
-                if detector not in found:
-                    found[detector] = self._find(encoded, photo, detector)
-                picture, crops = found[detector]
+                detector = None if whole else detector_for(model.metadata)
+                choice = "" if detector is None else str(detector.choice)
+                if choice not in found:
+                    found[choice] = self._find(encoded, photo, detector)
+                picture, crops = found[choice]
                 answers.append(answer_faces(crops, model, self._predict))
         width, height = picture.rectangle[2:]
         return {"photo": photo, "width": width, "height": height, "models": answers}
