@@ -38,7 +38,7 @@ from reporting import spread
 from tensorflow_serving.apis import predict_pb2
 
 from tfac.data.synthetic.faces import SyntheticFacesConfig, make_example
-from tfac.export import versions
+from tfac.files import version_folders
 from tfac.inference.engines import load_engine
 from tfac.photos.preprocessing import read_picture
 
@@ -63,7 +63,7 @@ def main(argv: Sequence[str]) -> None:
         raise app.UsageError(f"expected flags only. Received: {' '.join(argv[1:])}")
     config = SyntheticFacesConfig(image_size=218)
     pictures = [make_example(config, "test", i)["image"] for i in range(_PICTURES)]
-    folder = Path(_SAVED_MODEL.value) / str(versions(_SAVED_MODEL.value)[-1])
+    *_, folder = version_folders(_SAVED_MODEL.value).values()
     size = load_engine(folder).metadata["image_size"]
     about = {
         "model": f"{folder.parent.name}, {size['height']}x{size['width']}",

@@ -1,6 +1,7 @@
 """The direction of imports, and what the repository must not hold."""
 
 import ast
+import importlib
 from pathlib import Path
 
 import pytest
@@ -93,6 +94,15 @@ def test_networks_do_not_import_tensorflow(part):
         modules = [n.module or "" for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)]
         modules += [a.name for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names]
         assert not [name for name in modules if name.split(".")[0] == "tensorflow"], path
+
+
+def test_benchmarks_import_what_is_there():
+    for path in sorted((ROOT / "benchmarks").glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "tfac":
+                module = importlib.import_module(node.module)
+                for alias in node.names:
+                    assert hasattr(module, alias.name), f"{path.name}: {node.module}.{alias.name}"
 
 
 def test_attribute_names_are_written_once():

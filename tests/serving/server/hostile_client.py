@@ -9,6 +9,7 @@ import contextlib
 import json
 import socket
 import threading
+import time
 import urllib.parse
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -97,6 +98,36 @@ class HostileClient:
             self._slow.popleft().close()
         return outcomes
 
+    def run_valid(self, count: int, num_threads: int) -> collections.Counter[str]:
+        """Sends valid requests alone, from as many clients at once, and counts the outcomes.
+
+        Raises:
+            AssertionError: one was answered wrongly or not at all.
+        """
+        randoms = (np.random.default_rng([self._seed, number]) for number in range(count))
+        with concurrent.futures.ThreadPoolExecutor(num_threads) as pool:
+            return collections.Counter(pool.map(self._valid, randoms))
+
+    def start_valid(self, count: int) -> Callable[[], int]:
+        """Sends valid requests of 8 pictures over gRPC, and returns once the server has them.
+
+        Returns:
+            What waits for the answers and returns how many of them came later, all right.
+        """
+        request = predict_request(self._model, image_bytes=self._pictures[:8]).SerializeToString()
+        futures = [self._call.future(request, timeout=_TIMEOUT) for _ in range(count)]
+        time.sleep(0.2)
+        waiting = [future for future in futures if not future.done()]
+
+        def finish() -> int:
+            for future in futures:
+                outputs = predict_pb2.PredictResponse.FromString(future.result()).outputs
+                scores = tf.make_ndarray(outputs["scores"])
+                np.testing.assert_allclose(scores, self._scores[:8], atol=1e-3)
+            return len(waiting)
+
+        return finish
+
     def close(self) -> None:
         """Closes the channel."""
         self._channel.close()
@@ -122,12 +153,18 @@ class HostileClient:
         pictures = [self._pictures[i] for i in chosen]
         if random.integers(2):
             response = self._post({"instances": [b64(picture) for picture in pictures]})
+            if response.status_code == 503:
+                return "told to come again"
             assert response.status_code == 200, f"a valid request: {response.text[:300]}"
             rows = response.json()["predictions"]
             scores, valid = [row["scores"] for row in rows], [row["valid"] for row in rows]
         else:
             request = predict_request(self._model, image_bytes=pictures)
-            outputs = self._predict(request.SerializeToString())
+            try:
+                outputs = self._predict(request.SerializeToString())
+            except grpc.RpcError as error:
+                assert error.code() is grpc.StatusCode.UNAVAILABLE, f"a valid request: {error}"
+                return "told to come again"
             scores = tf.make_ndarray(outputs["scores"])
             valid = tf.make_ndarray(outputs["valid"])
         assert np.all(valid)

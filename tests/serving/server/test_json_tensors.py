@@ -38,6 +38,13 @@ def test_bytes_come_by_rows_and_by_columns(body):
     assert arrays["image_bytes"].tolist() == [PICTURE, b""]
 
 
+def test_base64_of_any_length_is_decoded():
+    for length in (3 * 2**18 - 1, 3 * 2**18, 3 * 2**18 + 1, 2**21):
+        data = np.random.default_rng(length).bytes(length)
+        request = parse_request(json.dumps({"inputs": [b64(data)]}).encode())
+        assert arrays_from_request(request, ONE_STRING)["image_bytes"].tolist() == [data]
+
+
 def test_base64_may_lack_padding_and_have_white_space_as_in_tensorflow_serving():
     for text in ("YQ", "YQ==", "Y\\nQ=\\r\\n=", " YQ"):
         body = '{"inputs": [{"b64": "' + text + '"}]}'
@@ -106,6 +113,7 @@ def test_body_of_too_many_values_is_refused_before_it_is_parsed(part):
         (ONE_STRING, '{"instances": "a"}', "to be a list"),
         (ONE_STRING, '{"instances": [{"b64": "a?b="}]}', "Unable to base64 decode"),
         (ONE_STRING, '{"instances": [{"b64": "YWJ\u00e4"}]}', "Unable to base64 decode"),
+        (ONE_STRING, '{"instances": [{"b64": "YQ==YQ=="}]}', "Unable to base64 decode"),
         (ONE_STRING, '{"instances": [{"b64": "YQ==", "x": 1}]}', "Missing but required"),
         (ONE_STRING, '{"instances": [{"b64": 7}]}', "Missing but required"),
         (ONE_STRING, '{"instances": [1]}', "expected a string"),
