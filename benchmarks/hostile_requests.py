@@ -83,7 +83,7 @@ def _bodies() -> dict[str, bytes]:
         "a picture of 250x250 as numbers": json.dumps(
             {"signature_name": "images", "instances": pixels}
         ).encode(),
-        "2 in 18 empty lists": b'{"instances":[' + b"[]," * 130_000 + b"[]]}",
+        "130,000 empty lists": b'{"instances":[' + b"[]," * 130_000 + b"[]]}",
         "refused: a picture of 1000x1000": b'{"instances":[' + b"[1,2,3]," * 10**6 + b"1]}",
     }
 

@@ -81,3 +81,20 @@ def test_work_is_repeated_even_when_it_fails():
 
     every(0.01, work, stop).join(10)
     assert len(times) == 3
+
+
+def test_answers_do_not_wait_for_the_acknowledgement_of_their_heads(tmp_path, monkeypatch):
+    """asyncio sets TCP_NODELAY only where a socket's protocol is named."""
+    connections = []
+    accept = socket.socket.accept
+
+    def accepting(listener):
+        connection, address = accept(listener)
+        connections.append(connection)
+        return connection, address
+
+    monkeypatch.setattr(socket.socket, "accept", accepting)
+    with running(write_versions(tmp_path / "faces", 1)) as served, requests.Session() as session:
+        assert session.get(f"{served.url}/v1/models/faces").ok
+        [connection] = connections
+        assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
