@@ -56,7 +56,7 @@ def test_saved_model_is_evaluated_end_to_end(tiny_records, tiny_export, tmp_path
 @pytest.mark.slow
 def test_thresholds_chosen_for_balanced_accuracy_raise_it(tiny_records, tiny_export, tmp_path):
     reports = {}
-    for rule in ("fixed", "exact_balanced"):
+    for rule in ("fixed", "exact_balanced", "shifted"):
         answer = run(
             f"--saved_model={tiny_export}",
             f"--data_dir={tiny_records}",
@@ -65,7 +65,9 @@ def test_thresholds_chosen_for_balanced_accuracy_raise_it(tiny_records, tiny_exp
         )
         assert answer.returncode == 0, answer.stderr
         reports[rule] = json.loads((tmp_path / rule / "metrics.json").read_text())
+        assert (tmp_path / rule / "reliability.png").stat().st_size > 5000
     assert reports["fixed"]["thresholds"] == "fixed"
+    assert 0 < reports["fixed"]["mean_calibration_error"] < 100
     assert reports["fixed"]["attributes"]["Young"]["threshold"] == 0
     fixed, chosen = (reports[rule]["attributes"] for rule in ("fixed", "exact_balanced"))
     for name in fixed:

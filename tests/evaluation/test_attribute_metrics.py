@@ -6,7 +6,9 @@ import pytest
 from tfac.evaluation.attribute_metrics import (
     RATE_METRICS,
     attribute_metrics,
+    calibration_error,
     mean_over_attributes,
+    reliability,
     single_class_attributes,
 )
 
@@ -156,3 +158,30 @@ def test_scores_that_are_not_finite_are_refused(bad):
 def test_shapes_that_disagree_are_refused():
     with pytest.raises(ValueError, match=r"Received: \(2, 1\), \(2, 1\), \(2, 1\), \(2,\)"):
         attribute_metrics([[1], [0]], [[1.0], [0.0]], [0.0, 0.0])
+
+
+def test_calibration_error_equals_plain_loops():
+    random = np.random.default_rng(0)
+    probabilities = random.uniform(size=(200, 2)) ** 2
+    probabilities[:3, 0] = 0, 1, 1 / 15
+    labels, mask = random.integers(0, 2, (2, 200, 2))
+    errors = calibration_error(labels, probabilities, mask)
+    points = {}
+    for a in range(2):
+        bins = {}
+        for probability, label, counts in zip(
+            probabilities[:, a], labels[:, a], mask[:, a], strict=True
+        ):
+            if counts:
+                bins.setdefault(min(int(15 * probability), 14), []).append((probability, label))
+        distances = [abs(np.sum(each, axis=0) @ (1, -1)) for each in bins.values()]
+        assert errors[a] == pytest.approx(sum(distances) / mask[:, a].sum())
+        for b, each in bins.items():
+            points.setdefault(b, []).extend(each)
+    means = np.array([np.mean(points[b], axis=0) for b in sorted(points)])
+    np.testing.assert_allclose(np.transpose(reliability(labels, probabilities, mask)), means)
+
+
+def test_calibration_error_of_what_nobody_annotated_is_unknown():
+    error = calibration_error(np.zeros((2, 1)), np.full((2, 1), 0.5), np.zeros((2, 1)))
+    assert np.isnan(error).all()

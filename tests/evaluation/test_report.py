@@ -82,7 +82,7 @@ def test_empty_slice_has_a_count_and_no_figures(split_scores):
     report = summarise(ATTRIBUTES, THRESHOLDS, split_scores, [("Bald",)])
     assert report["slices"]["Bald=1"]["pictures"] == 0
     assert math.isnan(report["slices"]["Bald=1"]["mean_accuracy"])
-    assert "Bald=1" in format_report(report, BinaryCrossentropy())
+    assert "Bald=1" in format_report(report, BinaryCrossentropy().probabilities)
 
 
 def test_file_is_strict_json_with_null_for_undefined(report, tmp_path):
@@ -98,7 +98,7 @@ def test_file_is_strict_json_with_null_for_undefined(report, tmp_path):
 
 
 def test_table_has_a_row_for_each_attribute_the_means_and_the_slices(report):
-    lines = format_report(report, BinaryCrossentropy()).splitlines()
+    lines = format_report(report, BinaryCrossentropy().probabilities).splitlines()
     firsts = [line.split()[0] for line in lines if line.strip()]
     assert firsts[2:5] == list(ATTRIBUTES) and firsts[6] == "mean"
     assert f"{report['mean_accuracy']:.2f}" in lines[6]
@@ -106,8 +106,8 @@ def test_table_has_a_row_for_each_attribute_the_means_and_the_slices(report):
     assert lines[2].endswith("52.5%")  # 0.1 as a logit; people read probabilities
     assert any("labels are alike" in line and line.endswith("Bald") for line in lines)
     assert firsts[-6:] == list(report["slices"])
-    assert "nan" not in format_report(report, BinaryCrossentropy())
-    line = format_report(report, get_attribute_loss("squared_error")).splitlines()[2]
+    assert "nan" not in format_report(report, BinaryCrossentropy().probabilities)
+    line = format_report(report, get_attribute_loss("squared_error").probabilities).splitlines()[2]
     assert line.endswith("55.0%")  # 0.1 as an estimate of 2p - 1
 
 
@@ -115,4 +115,4 @@ def test_report_without_landmarks_says_nothing_of_them(split_scores):
     without = SplitScores(split_scores.labels, split_scores.label_mask, split_scores.scores, None)
     report = summarise(ATTRIBUTES, THRESHOLDS, without)
     assert "landmark_error" not in report
-    assert "landmarks" not in format_report(report, BinaryCrossentropy())
+    assert "landmarks" not in format_report(report, BinaryCrossentropy().probabilities)

@@ -13,6 +13,10 @@ from tensorflow.python.framework import op_def_registry
 from tfac.errors import ConfigError, DataError
 from tfac.export import ExportOptions, describe, export_saved_model, saved_model
 from tfac.files import version_folders
+from tfac.inference.calibration import Calibration
+from tfac.inference.engines import load_engine
+from tfac.inference.exported_network import load_exported_network
+from tfac.inference.predictor import Predictor
 from tfac.landmarks import DLIB_72
 from tfac.photos.preprocessing import read_picture
 from tfac.training.config import TrainConfig
@@ -64,6 +68,23 @@ def test_data_and_libraries_of_the_training_are_told(small):
     told = {"name": "faces", "fingerprint": "ab12", "splits": {"train": 5}, "face_detector": None}
     assert metadata["data"] == told
     assert metadata["versions"]["trained_with"] == {"tensorflow": "2.21.0"}
+
+
+def test_probabilities_are_calibrated_where_the_network_is(small, tmp_path):
+    calibration = Calibration(np.linspace(0.5, 2, 40, dtype="f"), np.linspace(-2, 2, 40, dtype="f"))
+    path = export_saved_model(
+        dataclasses.replace(small, calibration=calibration), tmp_path / "small", BARE
+    )
+    loaded = load_exported_network(path)
+    np.testing.assert_array_equal(loaded.calibration.slope, calibration.slope)
+    np.testing.assert_array_equal(loaded.calibration.intercept, calibration.intercept)
+    answers = load_engine(path).run("images", {"images": np.full((2, 9, 9, 3), 90, np.uint8)})
+    expected = 1 / (1 + np.exp(-(calibration.slope * answers["scores"] + calibration.intercept)))
+    np.testing.assert_allclose(answers["probabilities"], expected, rtol=1e-5)
+    predictor = Predictor(path)
+    cuts = calibration.probabilities(small.thresholds)
+    for name, cut in zip(small.attributes, cuts, strict=True):
+        assert predictor.thresholds[name] == pytest.approx(float(cut), rel=1e-5)
 
 
 @pytest.fixture

@@ -5,11 +5,13 @@ import tensorflow as tf
 
 from tests.models.model_checks import create_tiny_backbone
 from tfac.errors import DataError
+from tfac.inference.calibration import Calibration
 from tfac.models import create_model
 from tfac.training.checkpoints import (
     Checkpoints,
     create_state,
     has_checkpoint,
+    read_calibration,
     restore_for_use,
 )
 from tfac.training.schedules import NoPlateau
@@ -68,6 +70,21 @@ def twice(tmp_path):
         state.step.assign(step)
         checkpoints.save()
     return tmp_path, create
+
+
+def test_a_calibration_belongs_to_the_checkpoints_since_it_was_found(twice):
+    workdir, create = twice
+    assert read_calibration(workdir, 2, 3) is None
+    state = create()
+    state.step.assign(5)
+    saved = Calibration(np.array([1, 2, 3], np.float32), np.array([0, -1, 1], np.float32))
+    Checkpoints(workdir, state).save(saved)
+    assert read_calibration(workdir, 4, 3) is None  # killed before the checkpoint was there
+    for step in (5, 6):
+        assert read_calibration(workdir, step, 3).to_dict() == saved.to_dict()
+    (workdir / "calibration.json").write_text("{}")
+    with pytest.raises(DataError, match="calibration.json is not what tfac-train wrote"):
+        read_calibration(workdir, 5, 3)
 
 
 def cut(path):

@@ -3,7 +3,7 @@ import pytest
 
 from tfac.errors import ConfigError
 from tfac.training.config import TrainConfig
-from tfac.training.thresholds import adaptive, best_cut, exact, get_threshold_rule
+from tfac.training.thresholds import adaptive, best_cut, exact, get_threshold_rule, shifted
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def test_an_attribute_without_annotations_keeps_its_threshold(split):
     labels, scores, label_mask = split
     label_mask[:, 1] = 0
     thresholds = np.full(4, 0.25, np.float32)
-    for name in ("adaptive", "exact", "exact_balanced"):
+    for name in ("adaptive", "exact", "exact_balanced", "calibrated", "calibrated_balanced"):
         assert get_threshold_rule(name)(thresholds, labels, scores, label_mask, 1)[1] == 0.25
 
 
@@ -102,6 +102,42 @@ def test_zero_is_taken_where_it_is_as_good():
     assert best_cut(np.array([False, False]), np.array([-36.0, -40.0])) == 0
     assert best_cut(np.array([False, True]), np.array([-1.0, 2.0])) == 0
     assert best_cut(np.array([False, True, False]), np.array([-9.0, -5.0, 3.0])) != 0
+
+
+def gaussian_split(count, frequency, seed=0):
+    """Scores with known best cuts, normal around -1 and 1, and an attribute of one class."""
+    random = np.random.default_rng(seed)
+    labels = (random.uniform(size=(count, 2)) < [frequency, 0]).astype(np.float32)
+    return labels, random.normal(2 * labels - 1).astype(np.float32), np.ones_like(labels)
+
+
+def test_calibrated_thresholds_are_where_the_truth_is():
+    split = gaussian_split(50_000, 0.2)
+    cuts = get_threshold_rule("calibrated")(np.zeros(2), *split, 1)
+    assert cuts[0] == pytest.approx(np.log(0.8 / 0.2) / 2, abs=0.03)
+    cuts = get_threshold_rule("calibrated_balanced")(np.full(2, 0.25), *split, 1)
+    assert cuts[0] == pytest.approx(0, abs=0.03) and cuts[1] == 0.25
+
+
+def test_calibrated_thresholds_hold_better_on_other_pictures_than_exact_ones():
+    other = gaussian_split(50_000, 0.2, seed=99)[:2]
+    right = {"exact": [], "calibrated": []}
+    for seed in range(20):
+        split = gaussian_split(100, 0.2, seed)
+        for name in right:
+            cuts = get_threshold_rule(name)(np.zeros(2), *split, 1)
+            right[name].append(((other[1] > cuts) == (other[0] > 0.5))[:, 0].mean())
+    assert np.mean(right["calibrated"]) > np.mean(right["exact"]) + 0.005
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_thresholds_follow_a_change_of_frequency(known):
+    split, judged = gaussian_split(20_000, 0.2), gaussian_split(20_000, 0.6, seed=1)
+    frequencies = np.array([0.6 if known else np.nan, np.nan])
+    cuts, taken = shifted(*split, judged[1], frequencies)
+    assert taken[0] == pytest.approx(0.6, abs=0.02) and 0 < taken[1] < 0.01
+    assert cuts[0] == pytest.approx(np.log(0.4 / 0.6) / 2, abs=0.05)
+    assert cuts.dtype == np.float32 and np.isfinite(cuts).all()
 
 
 def test_fixed_thresholds_stay(split):

@@ -39,12 +39,24 @@ _SLICES = flags.DEFINE_string(
 _THRESHOLDS = flags.DEFINE_enum(
     "thresholds",
     "trained",
-    ("trained", "fixed", "exact", "exact_balanced"),
-    "decision thresholds: trained (the model's own), fixed (a probability of 0.5), exact (best "
-    "accuracy on --thresholds_split) or exact_balanced (best balanced accuracy on it)",
+    (
+        *("trained", "fixed", "exact", "exact_balanced"),
+        *("calibrated", "calibrated_balanced", "shifted"),
+    ),
+    "decision thresholds: trained (the model's own), fixed (a score of 0), exact (best accuracy on "
+    "--thresholds_split), exact_balanced (best balanced accuracy on it), calibrated or "
+    "calibrated_balanced (as these, from probabilities calibrated on it), or shifted (calibrated, "
+    "for pictures among which attributes are as frequent as --frequencies says)",
+)
+_FREQUENCIES = flags.DEFINE_string(
+    "frequencies",
+    None,
+    "for --thresholds=shifted, JSON file of attributes and the shares of pictures that show them, "
+    "each above 0 and below 1; by default, and for attributes left out, they are estimated from "
+    "the scores of --split",
 )
 _THRESHOLDS_SPLIT = flags.DEFINE_string(
-    "thresholds_split", "validation", "the split that exact thresholds are chosen on"
+    "thresholds_split", "validation", "the split that thresholds other than trained are chosen on"
 )
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 64, "pictures at a time, 1 or more", 1)
 _ACCELERATE = flags.DEFINE_bool(
@@ -71,11 +83,13 @@ def main() -> None:
 
     from tfac.data.records.info import read_info
     from tfac.data.records.pipeline import evaluation_dataset, read_batches
-    from tfac.evaluation.charts import draw_bars
+    from tfac.evaluation.charts import draw_bars, draw_reliability
+    from tfac.evaluation.frequencies import describe_changes, read_frequencies
     from tfac.evaluation.report import format_report, summarise, write_report
     from tfac.evaluation.slices import parse_slices
     from tfac.evaluation.split_scores import score_split
-    from tfac.training.thresholds import choose_thresholds
+    from tfac.training.class_balance import count_labels
+    from tfac.training.thresholds import choose_thresholds, shifted
 
     info = read_info(_DATA_DIR.value)
     network, default_output_dir = _load_network()
@@ -89,25 +103,39 @@ def main() -> None:
         return score_split(network, _with_progress(batches, info.splits[split]), info)
 
     split_scores = score(_SPLIT.value)
-    thresholds = network.thresholds
-    if _THRESHOLDS.value != "trained":
-        same_split = _THRESHOLDS_SPLIT.value == _SPLIT.value
-        chosen_on = split_scores if same_split else score(_THRESHOLDS_SPLIT.value)
-        thresholds = choose_thresholds(
-            _THRESHOLDS.value, chosen_on.labels, chosen_on.scores, chosen_on.label_mask
-        )
+    thresholds, rule = network.thresholds, _THRESHOLDS.value
+    if rule == "trained":
+        moved = network.training["thresholds"] != "fixed"
+        chosen_on = network.training["validation_split"] if moved else ""
+    else:
+        chosen_on = _THRESHOLDS_SPLIT.value
+        chooser = split_scores if chosen_on == _SPLIT.value else score(chosen_on)
+        known = chooser.labels, chooser.scores, chooser.label_mask
+        if rule == "shifted":
+            frequencies = read_frequencies(_FREQUENCIES.value, network.attributes)
+            thresholds, _ = shifted(*known, split_scores.scores, frequencies)
+        else:
+            thresholds = choose_thresholds(rule, *known)
+    if chosen_on in info.splits and chosen_on != _SPLIT.value:
+        counts = [count_labels(info, split, True) for split in (chosen_on, _SPLIT.value)]
+        here, there = ((each.positives, each.positives + each.negatives) for each in counts)
+        changes = describe_changes(info.attributes, chosen_on, here, _SPLIT.value, there)
+        if changes:
+            print(f"warning: {changes}. Thresholds of one may be wrong for the other", flush=True)
     report = {
         "model": network.source,
         "data_set": info.name,
         "split": _SPLIT.value,
-        "thresholds": _THRESHOLDS.value,
+        "thresholds": rule,
         **summarise(network.attributes, thresholds, split_scores, slicings),
     }
     output_dir = Path(_OUTPUT_DIR.value or default_output_dir / _SPLIT.value)
     write_report(report, output_dir / "metrics.json")
     draw_bars(report, output_dir / "accuracy.png")
-    print(format_report(report, network.attribute_loss))
-    print(f"\nwritten: {output_dir / 'metrics.json'}\n         {output_dir / 'accuracy.png'}")
+    draw_reliability(split_scores, output_dir / "reliability.png")
+    print(format_report(report, network.probabilities))
+    written = (output_dir / name for name in ("metrics.json", "accuracy.png", "reliability.png"))
+    print("\nwritten:", "\n         ".join(map(str, written)))
     print(f"next:    {shlex.join(_next_command(output_dir))}")
 
 

@@ -16,6 +16,8 @@ RATE_METRICS = (
     "auc",
 )
 
+_BINS = 15  # of probabilities, for calibration
+
 
 def attribute_metrics(
     labels: np.ndarray,
@@ -60,6 +62,44 @@ def attribute_metrics(
     if ranking:
         metrics |= _ranking_metrics(labels, scores, counted)
     return {**metrics, "threshold": thresholds}
+
+
+def calibration_error(
+    labels: np.ndarray, probabilities: np.ndarray, label_mask: np.ndarray
+) -> np.ndarray:
+    """Returns the expected calibration error [A]; NaN for an attribute without a label that counts.
+
+    It is the mean over pictures of the distance between the mean probability and the share that
+    shows the attribute, both of the pictures in the same of 15 equal bins of probability.
+
+    Args:
+        labels: [N, A] in {0, 1}.
+        probabilities: [N, A].
+        label_mask: [N, A], 1 where the label counts.
+
+    Reference:
+        Guo et al., On calibration of modern neural networks (2017), Eq. 3.
+    """
+    counted = np.asarray(label_mask) > 0.5
+    bins = np.minimum((probabilities * _BINS).astype(int), _BINS - 1)
+    distances = np.where(counted, probabilities - labels, 0)
+    of_bins = [np.abs(np.where(bins == b, distances, 0).sum(axis=0)) for b in range(_BINS)]
+    return _share(np.sum(of_bins, axis=0), counted.sum(axis=0))
+
+
+def reliability(
+    labels: np.ndarray, probabilities: np.ndarray, label_mask: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns mean probability and share of true labels of the bins of all attributes together.
+
+    Arguments are those of `calibration_error`; a bin without a label that counts is left out.
+    """
+    counted = np.asarray(label_mask) > 0.5
+    labels, probabilities = np.asarray(labels)[counted], np.asarray(probabilities)[counted]
+    bins = np.minimum((probabilities * _BINS).astype(int), _BINS - 1)
+    count = np.bincount(bins, minlength=_BINS)
+    sums = [np.bincount(bins, values, _BINS)[count > 0] for values in (probabilities, labels)]
+    return sums[0] / count[count > 0], sums[1] / count[count > 0]
 
 
 def single_class_attributes(metrics: dict[str, np.ndarray]) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The bar picture of an evaluation, after figure 3 of Mao et al. (DMM-CNN)."""
+"""The pictures of an evaluation: bars after figure 3 of Mao et al. (DMM-CNN), reliability."""
 
 import os
 from collections.abc import Sequence
@@ -8,7 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from tfac.attributes import ATTRIBUTES, OBJECTIVE_ATTRIBUTES, SUBJECTIVE_ATTRIBUTES
+from tfac.evaluation.attribute_metrics import reliability
 from tfac.evaluation.report import Report
+from tfac.evaluation.split_scores import SplitScores
 from tfac.files import whole_file
 
 # A pair that is told apart in any kind of colour vision, and in grey.
@@ -45,6 +47,30 @@ def draw_bars(report: Report, path: str | os.PathLike) -> None:
         axes.set_xlim(-0.6, widest - 0.4)  # bars as wide in both panels
     shown = panels[0].get_legend_handles_labels()
     figure.legend(*shown, loc="outside upper right", ncols=3, frameon=False)
+    with whole_file(path) as aside:
+        figure.savefig(aside, dpi=120)
+
+
+def draw_reliability(split_scores: SplitScores, path: str | os.PathLike) -> None:
+    """Draws how often attributes are shown where a probability is given, and writes it whole.
+
+    All attributes are taken together, in 15 bins of probability; on the diagonal a probability is
+    right. A second line is without the network's calibration, where it has one.
+
+    Args:
+        split_scores: with probabilities.
+        path: the picture's path; its suffix decides the format.
+    """
+    figure = Figure(figsize=(5, 5), layout="constrained")
+    axes = figure.subplots()
+    axes.plot((0, 100), (0, 100), color="grey", linewidth=1)
+    lines = {"not calibrated": split_scores.uncalibrated, "as given": split_scores.probabilities}
+    for (label, probabilities), (_, colour) in zip(lines.items(), _BARS.values(), strict=True):
+        if probabilities is not None:
+            bins = reliability(split_scores.labels, probabilities, split_scores.label_mask)
+            axes.plot(*(100 * each for each in bins), "o-", label=label, color=colour)
+    axes.set(xlabel="Probability (%)", ylabel="Labels that are true (%)", aspect="equal")
+    axes.legend(frameon=False)
     with whole_file(path) as aside:
         figure.savefig(aside, dpi=120)
 

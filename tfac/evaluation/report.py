@@ -5,11 +5,13 @@ In a report every rate is in percent, and what is undefined is NaN (null in the 
 | key | meaning |
 |---|---|
 | model, data_set, split | what was evaluated on what |
-| thresholds | the rule that set them: trained, fixed, exact or exact_balanced |
+| thresholds | the rule that set them, of `tfac-evaluate --thresholds` |
 | pictures | number of pictures |
 | mean_accuracy, mean_balanced_accuracy, mean_f1, ... | means over attributes where it is defined |
 | mean_majority_accuracy | accuracy of always giving each attribute's commoner answer |
 | single_class_attributes | names without a balanced accuracy, average precision and AUC |
+| mean_calibration_error | how far probabilities are from shares of labels, mean over attributes |
+| mean_uncalibrated_error | the same without the network's calibration, where it has one |
 | landmark_error | mean distance of the landmarks, percent of the distance between the eyes |
 | landmark_pictures | number of pictures that `landmark_error` is over |
 | attributes.NAME.METRIC | rates in percent; positives and count are labels; threshold is a score |
@@ -18,7 +20,7 @@ In a report every rate is in percent, and what is undefined is NaN (null in the 
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,13 +28,13 @@ import numpy as np
 from tfac.evaluation.attribute_metrics import (
     RATE_METRICS,
     attribute_metrics,
+    calibration_error,
     mean_over_attributes,
     single_class_attributes,
 )
 from tfac.evaluation.slices import slice_rows
 from tfac.evaluation.split_scores import SplitScores
 from tfac.files import write_json
-from tfac.losses import AttributeLoss
 
 Report = dict[str, Any]
 
@@ -68,22 +70,29 @@ def summarise(
 def _summarise_rows(
     attributes: Sequence[str], thresholds: np.ndarray, split_scores: SplitScores, rows
 ) -> Report:
-    scores = split_scores.scores[rows]
-    metrics = attribute_metrics(
-        split_scores.labels[rows], scores, thresholds, split_scores.label_mask[rows]
-    )
+    part = split_scores.of(rows)
+    metrics = attribute_metrics(part.labels, part.scores, thresholds, part.label_mask)
     single_class = single_class_attributes(metrics)
-    report: Report = {"pictures": len(scores)}
+    report: Report = {"pictures": len(part.scores)}
     for name in RATE_METRICS:
         report[f"mean_{name}"] = 100 * mean_over_attributes(metrics[name])
     report["single_class_attributes"] = [
         name for name, single in zip(attributes, single_class, strict=True) if single
     ]
-    if split_scores.landmark_errors is not None:
-        errors = split_scores.landmark_errors[rows]
-        report["landmark_error"] = 100 * mean_over_attributes(errors)
-        report["landmark_pictures"] = int((~np.isnan(errors)).sum())
-    percent = {name: 100 if name in RATE_METRICS else 1 for name in metrics}
+    errors = {
+        name: calibration_error(part.labels, probabilities, part.label_mask)
+        for name, probabilities in (
+            ("calibration_error", part.probabilities),
+            ("uncalibrated_error", part.uncalibrated),
+        )
+        if probabilities is not None
+    }
+    report |= {f"mean_{name}": 100 * mean_over_attributes(errors[name]) for name in errors}
+    if part.landmark_errors is not None:
+        report["landmark_error"] = 100 * mean_over_attributes(part.landmark_errors)
+        report["landmark_pictures"] = int((~np.isnan(part.landmark_errors)).sum())
+    metrics |= errors
+    percent = {name: 100 if name in (*RATE_METRICS, *errors) else 1 for name in metrics}
     report["attributes"] = {
         attribute: {name: (percent[name] * metrics[name][a]).item() for name in metrics}
         for a, attribute in enumerate(attributes)
@@ -96,11 +105,13 @@ def write_report(report: Report, path: str | os.PathLike) -> None:
     write_json(path, _without_nan(report), indent=2)
 
 
-def format_report(report: Report, attribute_loss: AttributeLoss) -> str:
+def format_report(report: Report, probabilities: Callable[[np.ndarray], Any]) -> str:
     """Returns the report as a table of attributes, their means and the slices.
 
-    `attribute_loss` says what probabilities the thresholds are.
+    `probabilities` turns scores [A] into the network's probabilities.
     """
+    thresholds = [values["threshold"] for values in report["attributes"].values()]
+    cuts = np.asarray(probabilities(np.array(thresholds, np.float32)))
     lines = [_row("percent", _HEADINGS.values(), "positives", "labels", "threshold")]
     lines += [
         _row(
@@ -108,9 +119,9 @@ def format_report(report: Report, attribute_loss: AttributeLoss) -> str:
             [_percent(values[metric]) for metric in RATE_METRICS],
             f"{values['positives']}",
             f"{values['count']}",
-            f"{float(attribute_loss.probabilities(np.float32(values['threshold']))):.1%}",
+            f"{cut:.1%}",
         )
-        for name, values in report["attributes"].items()
+        for (name, values), cut in zip(report["attributes"].items(), cuts, strict=True)
     ]
     means = [_percent(report[f"mean_{metric}"]) for metric in RATE_METRICS]
     rule = "-" * len(lines[0])
@@ -121,6 +132,13 @@ def format_report(report: Report, attribute_loss: AttributeLoss) -> str:
         lines.append(
             "no balanced accuracy, average precision or AUC, as all labels are alike (left out of "
             f"these means): {', '.join(report['single_class_attributes'])}"
+        )
+    if "mean_calibration_error" in report:
+        without = report.get("mean_uncalibrated_error")
+        lines.append(
+            f"probabilities: off by {_percent(report['mean_calibration_error'])} points (expected "
+            "calibration error"
+            + (")" if without is None else f"; {_percent(without)} without calibration)")
         )
     if "landmark_error" in report:
         lines.append(

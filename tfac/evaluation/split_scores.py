@@ -25,12 +25,21 @@ class SplitScores:
         scores: float32 [N, A].
         landmark_errors: [N] in distances between the eyes, NaN for a picture without landmarks;
             None if the network has no landmarks or has others than the data set.
+        probabilities: float32 [N, A], the network's; None where they are unknown.
+        uncalibrated: those without its calibration; None where it has none.
     """
 
     labels: np.ndarray
     label_mask: np.ndarray
     scores: np.ndarray
     landmark_errors: np.ndarray | None
+    probabilities: np.ndarray | None = None
+    uncalibrated: np.ndarray | None = None
+
+    def of(self, rows) -> "SplitScores":
+        """Returns those of some rows."""
+        parts = {name: v if v is None else v[rows] for name, v in vars(self).items()}
+        return SplitScores(**parts)
 
 
 def gather_scores(
@@ -85,8 +94,14 @@ def score_split(
             info.landmark_scheme,
         )
         errors = np.where(gathered["landmarks_valid"] > 0, errors, np.nan)
+    calibrated = network.calibration is not None
     return SplitScores(
-        gathered["labels"][:, columns], gathered["label_mask"][:, columns], scores, errors
+        gathered["labels"][:, columns],
+        gathered["label_mask"][:, columns],
+        scores,
+        errors,
+        np.asarray(network.probabilities(scores)),
+        np.asarray(network.attribute_loss.probabilities(scores)) if calibrated else None,
     )
 
 

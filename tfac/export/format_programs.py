@@ -115,7 +115,7 @@ def about(trained: TrainedNetwork) -> dict[str, Any]:
         "attributes": list(trained.attributes),
         "thresholds": cuts,
         "threshold_probabilities": [
-            float(cut) for cut in trained.attribute_loss.probabilities(np.array(cuts, np.float32))
+            float(cut) for cut in trained.probabilities(np.array(cuts, np.float32))
         ],
         "image_size": {"height": height, "width": width},
         "input": {

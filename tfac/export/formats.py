@@ -56,12 +56,12 @@ class _AnswerNetwork(keras.Model):
         self.network = copy_network(trained.model, "float32")
         fold_batch_norms(self.network)
         self.flip = trained.flip
-        self.attribute_loss = trained.attribute_loss
+        self.probabilities = trained.probabilities
 
     def call(self, images, training=False):
         outputs = predict(self.network, images, self.flip)
         scores = outputs["scores"]  # [B, A]
-        answers = {"scores": scores, "probabilities": self.attribute_loss.probabilities(scores)}
+        answers = {"scores": scores, "probabilities": self.probabilities(scores)}
         if "landmarks" in outputs:
             answers["landmarks"] = outputs["landmarks"]  # [B, K, 2]
         return answers

@@ -309,6 +309,13 @@ def _results(evaluation: Report | None) -> str:
     headings = ("attribute", "positives", "labels", "commoner answer", "accuracy")
     headings += ("balanced accuracy", "TPR", "TNR", "F1", "AP")
     parts = [table(headings, attribute_rows(evaluation)), single_class_sentence(evaluation)]
+    if evaluation.get("mean_calibration_error") is not None:
+        without = evaluation.get("mean_uncalibrated_error")
+        before = "" if without is None else f"; {percent(without)} without calibration"
+        parts.append(
+            f"Probabilities are off by {percent(evaluation['mean_calibration_error'])} points "
+            f"(expected calibration error, mean over attributes{before})."
+        )
     if evaluation.get("landmark_error") is not None:
         parts.append(
             f"Landmarks are off by {percent(evaluation['landmark_error'])} % of the distance "
@@ -444,9 +451,15 @@ def _caveats(metadata: Mapping[str, Any], evaluation: Report | None) -> str:
         if evaluation
         else "Nothing was measured (see evaluation data)."
     )
+    calibrated = (
+        "Probabilities were calibrated on the validation split; other pictures may show an "
+        "attribute more or less often, or be labelled otherwise."
+        if metadata.get("calibration")
+        else "Probabilities are not calibrated: 0.9 need not be right nine times in ten."
+    )
     return f"""\
 - {measured}
-- A probability was not calibrated unless you did so: 0.9 need not be right nine times in ten.
+- {calibrated}
 - It answers for any picture, also for one without a face. `valid` says only that the picture could
   be decoded.
 - Measure it on your own pictures, by slice, before use; watch the shares of its answers in use, and

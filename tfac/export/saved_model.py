@@ -134,7 +134,7 @@ def describe(
             slices is left to ``metrics.json``.
     """
     subjective = trained.groups.subjective_attributes
-    loss, scheme = trained.attribute_loss, trained.landmark_scheme
+    scheme = trained.landmark_scheme
     return {
         "attributes": list(trained.attributes),
         "attribute_groups": {
@@ -142,11 +142,13 @@ def describe(
             "subjective": [name for name in trained.attributes if name in subjective],
         },
         "part_groups": {part: list(names) for part, names in trained.groups.part_groups.items()},
-        "attribute_loss": loss.name,  # says what a score is: least squares on -1/1, or a logit
+        # Says what a score is: least squares on -1/1, or a logit.
+        "attribute_loss": trained.attribute_loss.name,
         "thresholds": [float(cut) for cut in trained.thresholds],  # of scores
         "threshold_probabilities": [
-            float(cut) for cut in loss.probabilities(tf.constant(trained.thresholds, tf.float32))
+            float(cut) for cut in trained.probabilities(tf.constant(trained.thresholds, tf.float32))
         ],
+        "calibration": trained.calibration and trained.calibration.to_dict(),
         "image_size": {"height": trained.image_size[0], "width": trained.image_size[1]},
         "faces": trained.faces,
         "landmark_scheme": None if scheme is None else scheme.name,

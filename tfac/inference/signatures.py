@@ -146,7 +146,7 @@ def _create_network(trained: TrainedNetwork, **arguments) -> Network:
         scores = tf.cast(outputs["scores"], tf.float32)  # [B, A]
         answers = {
             "scores": scores,
-            "probabilities": tf.cast(trained.attribute_loss.probabilities(scores), tf.float32),
+            "probabilities": tf.cast(trained.probabilities(scores), tf.float32),
             "predictions": tf.cast(scores > thresholds, tf.int32),  # DMM-CNN, Eq. 5
         }
         if "landmarks" in outputs:

@@ -10,6 +10,7 @@ import numpy as np
 
 from tfac.attributes import AttributeGroups, Mirroring, default_groups
 from tfac.errors import ConfigError, DataError
+from tfac.inference.calibration import Calibration
 from tfac.inference.predict_step import create_predict_step
 from tfac.landmarks import LandmarkScheme, get_landmark_scheme
 from tfac.losses import AttributeLoss, get_attribute_loss
@@ -25,7 +26,7 @@ class TrainedNetwork:
     Attributes:
         model: images uint8 [B, H, W, 3] to "scores" [B, A] and perhaps "landmarks" [B, K, 2]: a
             Keras model, or another callable that takes `training`.
-        attribute_loss: turns scores into probabilities.
+        attribute_loss: what the scores were trained by.
         thresholds: float32 [A]; a score above its threshold predicts the attribute.
         attributes: names in the order of the scores.
         groups: how they are grouped.
@@ -35,6 +36,7 @@ class TrainedNetwork:
         test_time_flip: the answer is the mean of the scores of a picture and its mirror image.
         accelerated: `predict_step` runs the model on the faster operations of `tfac.speed`.
         source: the folder that it is from, for messages and reports.
+        calibration: turns scores into probabilities; None where `attribute_loss` does.
         step: training steps done.
         training: the options that it was trained with, as `TrainConfig.to_dict` has them.
         data: the data set it was trained on, as ``config.json`` has it; None where unknown.
@@ -52,6 +54,7 @@ class TrainedNetwork:
     test_time_flip: bool = False
     accelerated: bool = True
     source: str = ""
+    calibration: Calibration | None = None
     step: int = 0
     training: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     data: Mapping[str, Any] | None = None
@@ -91,6 +94,8 @@ class TrainedNetwork:
                 image_size=(size["height"], size["width"]),
                 faces=metadata.get("faces", ALIGNED),
                 source=source,
+                calibration=metadata.get("calibration")
+                and Calibration.from_dict(metadata["calibration"], len(attributes)),
                 step=metadata["step"],
                 training=metadata["training"],
             )
@@ -99,6 +104,10 @@ class TrainedNetwork:
                 f"{source}: expected thresholds, image_size and landmark_scheme as tfac-export "
                 f"writes them. Received: {error!r}"
             ) from error
+
+    def probabilities(self, scores):
+        """Returns probabilities in [0, 1] of scores [..., A], of the same shape."""
+        return (self.calibration or self.attribute_loss).probabilities(scores)
 
     @property
     def flip(self) -> bool | Mirroring:

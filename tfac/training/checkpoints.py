@@ -11,6 +11,8 @@ import keras
 import tensorflow as tf
 
 from tfac.errors import DataError
+from tfac.files import read_json, write_json
+from tfac.inference.calibration import Calibration
 from tfac.training.schedules import NoPlateau, PlateauSchedule
 from tfac.training.weighting import Weighting
 
@@ -82,6 +84,9 @@ def create_state(
     return state
 
 
+CALIBRATION_FILE = "calibration.json"
+
+
 class Checkpoints:
     """The checkpoints of a workdir; each appears whole or not at all.
 
@@ -93,7 +98,7 @@ class Checkpoints:
 
     def __init__(self, workdir: Path, state: TrainingState, writes: bool = True):
         self._writes = writes
-        self._workdir = workdir
+        self._workdir, self._state = workdir, state
         if writes:
             _clear(workdir)
         parts = {field.name: getattr(state, field.name) for field in dataclasses.fields(state)}
@@ -102,13 +107,16 @@ class Checkpoints:
             tf.train.Checkpoint(**parts), str(workdir / "checkpoints"), max_to_keep=_KEPT
         )
 
-    def save(self) -> None:
-        """Saves the state.
+    def save(self, calibration: Calibration | None = None) -> None:
+        """Saves the state, and the calibration that came from its validation, if any.
 
         Checkpoints are numbered by saves, not steps: writing a second one under the same name, for
         a step saved before and after its validation, would not be safe against a kill.
         """
         if self._writes:
+            if calibration is not None:
+                record = {"step": int(self._state.step.numpy()), **calibration.to_dict()}
+                write_json(self._workdir / CALIBRATION_FILE, record)
             self._manager.save()
 
     def restore_latest(self) -> bool:
@@ -188,6 +196,25 @@ def _restore_first(paths: list[str], restore: Callable[[str], object]) -> None:
             print(f"warning: {refused}. Taken in its place: {path}", file=sys.stderr, flush=True)
         return
     raise refused
+
+
+def read_calibration(workdir: Path, step: int, num_attributes: int) -> Calibration | None:
+    """Returns the calibration that belongs to a checkpoint; None where there is none.
+
+    That is the one of the last validation, at most `step` steps into the run.
+
+    Raises:
+        DataError: the file is damaged.
+    """
+    path = workdir / CALIBRATION_FILE
+    if not path.is_file():
+        return None  # of a run before there were any
+    try:
+        record = read_json(path)
+        calibration = Calibration.from_dict(record, num_attributes)
+        return calibration if record["step"] <= step else None
+    except (ValueError, LookupError, TypeError) as error:
+        raise DataError(f"{path} is not what tfac-train wrote: {error}") from error
 
 
 def restore_for_use(workdir: Path, model: keras.Model, num_attributes: int) -> tuple:

@@ -159,10 +159,14 @@ class TrainConfig:
         ),
     )
     thresholds: str = _option(
-        "exact",
-        "decision thresholds: fixed (a probability of 0.5), adaptive (Eq. 6), exact (best "
-        "validation accuracy) or exact_balanced (best balanced accuracy)",
-        choices=("fixed", "adaptive", "exact", "exact_balanced"),
+        "calibrated",
+        "decision thresholds: fixed (a score of 0), adaptive (Eq. 6), exact (best "
+        "validation accuracy), exact_balanced (best balanced accuracy), calibrated or "
+        "calibrated_balanced (as these, from calibrated probabilities; they hold better elsewhere)",
+        choices=(
+            *("fixed", "adaptive", "exact", "exact_balanced"),
+            *("calibrated", "calibrated_balanced"),
+        ),
     )
     gamma: float = _option(0.01, "step of the adaptive thresholds, in scores, Eq. 6", minimum=0)
     updates_per_epoch: int = _option(

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 
 import tensorflow as tf
 
+from tfac.inference.calibration import fit_calibration
 from tfac.training.checkpoints import Checkpoints, TrainingState
 from tfac.training.config import TrainConfig
 from tfac.training.interruption import Interruption
@@ -100,7 +101,7 @@ def train(
             state.plateau.update(result.mean_loss)
             state.validated_step.assign(step)  # line 7
             monitor.record_validation(step, result)
-            checkpoints.save()
+            checkpoints.save(fit_calibration(result.labels, result.scores, result.label_mask))
         monitor.between_steps(step)
         if step == plan.total_steps or state.model.stop_training:
             break

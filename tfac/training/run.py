@@ -17,6 +17,7 @@ from tfac.data.records.pipeline import (
     train_dataset,
 )
 from tfac.errors import ConfigError, TrainingError
+from tfac.evaluation.frequencies import count_shown, describe_changes
 from tfac.files import only_writer
 from tfac.inference.predict_step import create_predict_step
 from tfac.losses import AttributeLoss, PartGuidance, get_attribute_loss
@@ -31,7 +32,12 @@ from tfac.training.checkpoints import (
     has_checkpoint,
     restore_for_use,
 )
-from tfac.training.class_balance import cached_label_counts, class_weights, describe_missing
+from tfac.training.class_balance import (
+    LabelCounts,
+    cached_label_counts,
+    class_weights,
+    describe_missing,
+)
 from tfac.training.config import TrainConfig
 from tfac.training.devices import Devices, is_chief
 from tfac.training.interruption import Interrupted, stop_on_signals
@@ -182,6 +188,8 @@ def _run(
             batches = interruption.watch(batches)
             result = validate(predict_step, batches, attribute_loss, devices.gather)
             _require_landmarks(result, config)
+            if int(state.validated_step.numpy()) < 0 and show_progress:
+                _say_changes(config, info, counts, result)
             return result
 
         batches = distribute(_training_dataset(config, info, int(state.step.numpy())))
@@ -209,6 +217,21 @@ def _run(
             checkpoints.save()
     _require_updates(state, config)
     return state
+
+
+def _say_changes(
+    config: TrainConfig, info: RecordsInfo, counts: LabelCounts, result: ValidationResult
+) -> None:
+    """Says which attributes are not as frequent where thresholds come from as in training."""
+    changes = describe_changes(
+        info.attributes,
+        config.train_split,
+        (counts.positives, counts.positives + counts.negatives),
+        config.validation_split,
+        count_shown(result.labels, result.label_mask),
+    )
+    if changes:
+        print(f"warning: {changes}. Thresholds may be wrong elsewhere", flush=True)
 
 
 def _create_part_guidance(

@@ -11,11 +11,16 @@ from collections.abc import Callable
 import numpy as np
 
 from tfac.errors import ConfigError
+from tfac.evaluation.frequencies import count_shown
+from tfac.inference.calibration import fit_calibration, logit
 
 ThresholdRule = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray, int], np.ndarray]
 
 # How far beyond the lowest or highest score a cut lies that puts every picture on one side.
 _MARGIN = 1.0
+
+_EM_STEPS = 200
+_RAREST = 1e-6  # share of pictures that expectation maximisation may end with
 
 
 def get_threshold_rule(name: str, gamma: float = 0.01) -> ThresholdRule:
@@ -29,6 +34,8 @@ def get_threshold_rule(name: str, gamma: float = 0.01) -> ThresholdRule:
         "adaptive": functools.partial(adaptive, gamma=gamma),
         "exact": exact,
         "exact_balanced": functools.partial(exact, balanced=True),
+        "calibrated": calibrated,
+        "calibrated_balanced": functools.partial(calibrated, balanced=True),
     }
     if name not in rules:
         raise ConfigError(f"thresholds: expected one of {', '.join(rules)}. Received: {name}")
@@ -82,6 +89,65 @@ def exact(thresholds, labels, scores, label_mask, epoch, *, balanced: bool = Fal
         if classes.size > int(balanced):
             best[j] = best_cut(labels[annotated, j], np.asarray(scores)[annotated, j], balanced)
     return best
+
+
+def calibrated(
+    thresholds, labels, scores, label_mask, epoch, *, balanced: bool = False
+) -> np.ndarray:
+    """Returns the score of each attribute at which its calibrated probability is 0.5.
+
+    It is `exact` with two numbers an attribute to be found in place of the best of many cuts, and
+    so holds better on other pictures. With `balanced` it is the score that is as likely among
+    pictures that show the attribute as among those that do not. Attributes as for `exact` keep
+    their thresholds.
+    """
+    cuts = fit_calibration(labels, scores, label_mask)
+    shown, count = count_shown(labels, label_mask)
+    found = (shown > 0) & (shown < count) if balanced else count > 0
+    share = np.where(found & balanced, shown / np.maximum(count, 1), 0.5)
+    return np.where(found, cuts.cuts(share), np.asarray(thresholds, np.float32))
+
+
+def shifted(
+    labels: np.ndarray,
+    scores: np.ndarray,
+    label_mask: np.ndarray,
+    judged_scores: np.ndarray,
+    frequencies: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the thresholds for pictures among which attributes are more or less frequent.
+
+    Calibrated probabilities are changed as Bayes' rule has it where the pictures that show an
+    attribute stay what they are, and there are more or fewer of them.
+
+    Args:
+        labels: [V, A] in {0, 1}, of a split with labels.
+        scores: [V, A], of the same pictures.
+        label_mask: [V, A], 1 where the label counts.
+        judged_scores: [N, A], of the pictures that the thresholds are for.
+        frequencies: [A] in (0, 1), the shares of them that show each attribute; where NaN they are
+            estimated from the scores by expectation maximisation, or, for an attribute of which the
+            labels show one class alone, left as they were.
+
+    Returns:
+        The thresholds, float32 [A], and the frequencies taken, [A].
+
+    Reference:
+        Saerens et al., Adjusting the outputs of a classifier to new a priori probabilities (2002).
+    """
+    calibration = fit_calibration(labels, scores, label_mask)
+    shown, count = count_shown(labels, label_mask)
+    before = (shown + 0.5) / (count + 1)  # never 0 or 1
+    probabilities = np.asarray(calibration.probabilities(np.float32(judged_scores)), np.float64)
+    after = before
+    for _ in range(_EM_STEPS):
+        more = probabilities * after / before
+        fewer = (1 - probabilities) * (1 - after) / (1 - before)
+        after = np.clip(np.mean(more / (more + fewer), axis=0), _RAREST, 1 - _RAREST)
+    after = np.where((shown > 0) & (shown < count), after, before)
+    after = np.where(np.isnan(frequencies), after, frequencies)
+    odds = logit(before) - logit(after)
+    return calibration.cuts(1 / (1 + np.exp(-odds))), after
 
 
 def best_cut(labels: np.ndarray, scores: np.ndarray, balanced: bool = False) -> np.float32:

@@ -21,7 +21,7 @@ from tfac.models import backbones, create_model
 from tfac.models.backbones import backbone_path
 from tfac.networks import NETWORKS, load
 from tfac.photos.face_crops import ALIGNED
-from tfac.training.checkpoints import has_checkpoint, restore_for_use
+from tfac.training.checkpoints import has_checkpoint, read_calibration, restore_for_use
 from tfac.training.config import TrainConfig
 from tfac.training.loop import create_plan
 
@@ -61,6 +61,7 @@ def load_trained_network(workdir: str | Path, precision: str | None = None) -> T
         image_size=config.image_size,
         test_time_flip=config.test_time_flip,
         source=str(workdir),
+        calibration=read_calibration(workdir, step, len(attributes)),
         step=step,
         training=config.to_dict(),
         data=record["data"],
