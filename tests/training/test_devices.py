@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from tfac.errors import ConfigError, TrainingError
 from tfac.training.config import TrainConfig
-from tfac.training.devices import Devices, is_chief
+from tfac.training.devices import Devices, describe_slowness, is_chief
 
 CLUSTER = {"worker": ["127.0.0.1:2222", "127.0.0.1:2223"]}
 
@@ -71,3 +71,22 @@ def test_a_lost_worker_gives_an_error_that_says_what_to_do(monkeypatch):
         devices.end_with_others(),
     ):
         raise tf.errors.UnavailableError(None, None, "gone")
+
+
+@pytest.mark.parametrize(
+    ("features", "precision", "slow"),
+    [
+        ("fpu avx2", "mixed_bfloat16", True),
+        ("fpu avx2 avx512f", "mixed_bfloat16", False),
+        ("fpu avx2", "float32", False),
+        (None, "mixed_bfloat16", False),
+    ],
+)
+def test_a_precision_that_the_processor_lacks_is_said(
+    monkeypatch, tmp_path, features, precision, slow
+):
+    path = tmp_path / "cpuinfo"
+    if features:
+        path.write_text(f"model name\t: a processor\nflags\t\t: {features}\n")
+    monkeypatch.setattr("tfac.training.devices._CPU_INFO", path)
+    assert ("AVX-512" in describe_slowness(TrainConfig(precision=precision))) == slow

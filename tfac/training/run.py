@@ -39,7 +39,7 @@ from tfac.training.class_balance import (
     describe_missing,
 )
 from tfac.training.config import TrainConfig
-from tfac.training.devices import Devices, is_chief
+from tfac.training.devices import Devices, describe_slowness, is_chief
 from tfac.training.interruption import Interrupted, stop_on_signals
 from tfac.training.layer_rates import layer_rates
 from tfac.training.linear_probe import fit_head
@@ -134,6 +134,8 @@ def _run(
     counts = cached_label_counts(workdir, info, config.train_split, show_progress, devices.writes)
     if show_progress and (missing := describe_missing(counts, info.attributes)):
         print(f"warning: split {config.train_split} has {missing}", flush=True)
+    if show_progress and (slow := describe_slowness(config)):
+        print(f"warning: {slow}", flush=True)
     if attribute_loss is None:
         weights = class_weights(counts, config.class_balance)
         attribute_loss = get_attribute_loss(config.attribute_loss, weights)

@@ -1,0 +1,110 @@
+"""What thresholds are worth on pictures of another split than the one they were chosen on.
+
+    python benchmarks/threshold_rules.py --workdirs=runs/seed0,runs/seed1 --data_dir=data_small
+
+Each run is scored on the splits validation and test. Every rule chooses thresholds on one of them
+and is judged on the other, both ways. `shifted` follows frequencies that are estimated from the
+judged pictures' scores, or those that their labels have. "on the judged" is what no rule can have:
+thresholds of the judged pictures' own labels, all at once, or of nine tenths for the tenth left.
+
+Writes threshold_rules.json and .md to --output_dir.
+"""
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from absl import app, flags
+from reporting import about
+
+from tfac.data.records.info import read_info
+from tfac.data.records.pipeline import evaluation_dataset, read_batches
+from tfac.evaluation.frequencies import count_shown
+from tfac.evaluation.report import summarise
+from tfac.evaluation.split_scores import SplitScores, score_split
+from tfac.inference.trained_network import TrainedNetwork
+from tfac.training.thresholds import choose_thresholds, shifted
+from tfac.training.workdir import load_trained_network
+
+_WORKDIRS = flags.DEFINE_list("workdirs", None, "Folders of finished runs.", required=True)
+_DATA_DIR = flags.DEFINE_string("data_dir", None, "Their data set.", required=True)
+_OUTPUT_DIR = flags.DEFINE_string("output_dir", "runs/threshold_rules", "Where to write.")
+
+_RULES = ("fixed", "exact", "calibrated", "exact_balanced", "calibrated_balanced")
+_FOLDS = 10
+_SPLITS = ("validation", "test")
+
+
+def main(argv: Sequence[str]) -> None:
+    """Scores, judges and writes."""
+    del argv
+    info = read_info(_DATA_DIR.value)
+    results: dict[str, dict[str, list[tuple[float, float]]]] = {}
+    for workdir in _WORKDIRS.value:
+        network = load_trained_network(Path(workdir))
+        scores = {}
+        for split in _SPLITS:
+            batches = evaluation_dataset(info, split, image_size=network.image_size, batch_size=64)
+            scores[split] = score_split(network, read_batches(batches, info, split), info)
+        for chosen_on, judged_on in (_SPLITS, _SPLITS[::-1]):
+            way = results.setdefault(f"{chosen_on} to {judged_on}", {})
+            for rule, quality in _judge(network, scores[chosen_on], scores[judged_on]):
+                way.setdefault(rule, []).append(quality)
+        print(f"judged {workdir}", flush=True)
+    output = Path(_OUTPUT_DIR.value)
+    output.mkdir(parents=True, exist_ok=True)
+    versions = about(("tensorflow", "keras", "tfac"))
+    (output / "threshold_rules.json").write_text(json.dumps({**versions, **results}, indent=1))
+    (output / "threshold_rules.md").write_text(_table(results))
+    print(_table(results), f"wrote {output}/threshold_rules.json and .md", sep="\n")
+
+
+def _judge(network: TrainedNetwork, chosen_on: SplitScores, judged_on: SplitScores):
+    """Yields each rule and its percent of accuracy and of balanced accuracy."""
+
+    def quality(thresholds: np.ndarray) -> tuple[float, float]:
+        """Judges at thresholds [A], or [N, A] with some for each picture."""
+        above = dataclasses.replace(judged_on, scores=judged_on.scores - thresholds)
+        report = summarise(network.attributes, nothing, above)
+        return report["mean_accuracy"], report["mean_balanced_accuracy"]
+
+    nothing = np.zeros(len(network.attributes), np.float32)
+    known, own = _known(chosen_on), _known(judged_on)
+    for rule in _RULES:
+        yield rule, quality(choose_thresholds(rule, *known))
+    estimated = np.full(len(network.attributes), np.nan)
+    yield "shifted, estimated", quality(shifted(*known, judged_on.scores, estimated)[0])
+    shown, count = count_shown(judged_on.labels, judged_on.label_mask)
+    yield "shifted, known", quality(shifted(*known, judged_on.scores, shown / count)[0])
+    fold = np.random.default_rng(0).permutation(len(judged_on.scores)) % _FOLDS
+    for rule in _RULES[1:]:
+        parts = np.stack(
+            [choose_thresholds(rule, *_known(judged_on.of(fold != i))) for i in range(_FOLDS)]
+        )
+        yield f"{rule}, on nine tenths of the judged", quality(parts[fold])
+        yield f"{rule}, on the judged", quality(choose_thresholds(rule, *own))
+
+
+def _known(scores: SplitScores) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    return scores.labels, scores.scores, scores.label_mask
+
+
+def _table(results) -> str:
+    rows = [
+        "| chosen on, judged on | thresholds | accuracy | balanced accuracy |",
+        "|---|---|---|---|",
+    ]
+    for way, rules in results.items():
+        for rule, qualities in rules.items():
+            means = " | ".join(
+                f"{np.mean(values):.2f} ± {np.std(values):.2f}"
+                for values in zip(*qualities, strict=True)
+            )
+            rows.append(f"| {way} | {rule} | {means} |")
+    return "\n".join(rows) + "\n"
+
+
+if __name__ == "__main__":
+    app.run(main)
