@@ -49,8 +49,8 @@ setup(
     package_data={
         "pipelines": ["built_in_configs/*.json"],
         "pipelines.page": ["templates/*.html"],
-        "tfac": ["templates/*.html"],
-        "tfac.data_report": ["templates/*.html", "*.json"],
+        "tfac": ["templates/*.html", "*.json"],
+        "tfac.data_report": ["templates/*.html"],
         "tfac.experiments": ["templates/*.html"],
         "tfac.export": ["templates/*.html"],
         "tfac.serving.page": ["static/*"],

@@ -19,6 +19,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tfac.errors import ConfigError
+from tfac.label_rules import LabelRule, celeba_rules, parse_rules
 
 ATTRIBUTES: tuple[str, ...] = (
     "5_o_Clock_Shadow",
@@ -273,15 +274,17 @@ class AttributeGroups:
         mirrored_pairs: pairs whose labels swap in the mirror image, such as Facing_Left and
             Facing_Right.
         not_mirrored: attributes whose label the mirror image does not tell.
+        label_rules: what labels cannot be together.
     """
 
     part_groups: Mapping[str, tuple[str, ...]]
     subjective_attributes: tuple[str, ...]
     mirrored_pairs: tuple[tuple[str, str], ...] = ()
     not_mirrored: tuple[str, ...] = ()
+    label_rules: tuple[LabelRule, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns the groups as JSON can hold them; what a mirror does, unless names tell it."""
+        """Returns the groups as JSON can hold them; mirroring and rules where names do not tell."""
         groups = {
             "part_groups": {name: list(members) for name, members in self.part_groups.items()},
             "subjective_attributes": list(self.subjective_attributes),
@@ -290,6 +293,8 @@ class AttributeGroups:
         if (self.mirrored_pairs, self.not_mirrored) != guess_mirroring(names):
             groups["mirrored_pairs"] = [list(pair) for pair in self.mirrored_pairs]
             groups["not_mirrored"] = list(self.not_mirrored)
+        if self.label_rules != celeba_rules(tuple(names)):
+            groups["label_rules"] = [rule.to_dict() for rule in self.label_rules]
         return groups
 
     def mirroring(self, attributes: Sequence[str]) -> "Mirroring":
@@ -310,11 +315,11 @@ class AttributeGroups:
             ConfigError: another form, an unknown name, an attribute that is not in exactly one part
                 group, or in more than one of what a mirror does.
         """
-        keys = {"part_groups", "subjective_attributes"}
-        if not isinstance(groups, Mapping) or not keys <= set(groups) <= keys | _MIRROR_KEYS:
+        keys, optional = {"part_groups", "subjective_attributes"}, {*_MIRROR_KEYS, "label_rules"}
+        if not isinstance(groups, Mapping) or not keys <= set(groups) <= keys | optional:
             raise ConfigError(
                 f"attribute groups: expected {' and '.join(sorted(keys))}, and perhaps "
-                f"{' and '.join(sorted(_MIRROR_KEYS))}. Received: {groups!r}"
+                f"{' and '.join(sorted(optional))}. Received: {groups!r}"
             )
         parts, subjective = groups["part_groups"], groups["subjective_attributes"]
         pairs, broken = guess_mirroring(attributes)
@@ -341,6 +346,9 @@ class AttributeGroups:
             tuple(subjective),
             tuple(tuple(pair) for pair in pairs),
             tuple(broken),
+            parse_rules(groups["label_rules"], attributes)
+            if "label_rules" in groups
+            else celeba_rules(tuple(attributes)),
         )
 
 
@@ -398,6 +406,7 @@ def default_groups(attributes: Sequence[str]) -> AttributeGroups:
         {part: members for part, members in parts.items() if members},
         tuple(name for name in attributes if name in SUBJECTIVE_ATTRIBUTES),
         *guess_mirroring(attributes),
+        celeba_rules(tuple(attributes)),
     )
 
 

@@ -7,10 +7,10 @@ import pytest
 from tests.data_report.statistics_samples import make_split
 from tfac.data.records.info import read_info
 from tfac.data_report.figures import draw_correlations, draw_frequencies, draw_mean_landmarks
-from tfac.data_report.label_rules import LabelRule
 from tfac.data_report.page import format_report, render_page
 from tfac.data_report.problems import PROBLEMS
 from tfac.data_report.report import create_report
+from tfac.label_rules import LabelRule
 
 NAMES = ("Smiling", "Male", "Young")
 LIMITS = {"min_side": 32, "max_drift": 5.0}

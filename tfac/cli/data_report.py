@@ -50,7 +50,7 @@ _LABEL_RULES = flags.DEFINE_string(
     "label_rules",
     None,
     "JSON file with label_rules, what labels cannot be together, in the form of "
-    "tfac/data_report/celeba_label_rules.json; by default those, as far as the data set has "
+    "tfac/celeba_label_rules.json; by default those, as far as the data set has "
     "CelebA's attributes",
 )
 
@@ -77,16 +77,18 @@ def main() -> int:
         draw_mean_landmarks,
         draw_pairs,
     )
-    from tfac.data_report.label_rules import CELEBA_RULES, read_rules
     from tfac.data_report.page import format_report, render_page
     from tfac.data_report.report import create_report
     from tfac.data_report.schema import create_schema, read_schema, write_schema
     from tfac.data_report.statistics import read_pictures, read_statistics
     from tfac.files import whole_file, write_json
+    from tfac.label_rules import read_rules
 
     info = read_info(_DATA_DIR.value)
     schema = read_schema(Path(_SCHEMA.value)) if _SCHEMA.value else None
-    rules = read_rules(Path(_LABEL_RULES.value or CELEBA_RULES), info.attributes)
+    rules = info.groups.label_rules
+    if _LABEL_RULES.value:
+        rules = read_rules(Path(_LABEL_RULES.value), info.attributes)
     statistics = {name: read_statistics(info, name) for name, count in info.splits.items() if count}
     report = create_report(
         info,

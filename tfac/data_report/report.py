@@ -11,10 +11,10 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 
 from tfac.data.records.info import RecordsInfo
 from tfac.data_report.duplicates import exact_duplicates, near_duplicates
-from tfac.data_report.label_rules import LabelRule
 from tfac.data_report.schema import find_anomalies
 from tfac.data_report.statistics import SplitStatistics
 from tfac.data_report.summary import SplitSummary, frequency_difference
+from tfac.label_rules import LabelRule
 
 _LEAST_CONTRAST = 2.0  # standard deviation of the brightness, of 255
 _LEAST_DEVIATIONS = 3.0  # of a difference between frequencies that is not chance

@@ -1,7 +1,6 @@
-"""What labels cannot be together: rules as data, and the pictures that break them.
+"""What labels, and answers, cannot be together: rules as data, and the pictures that break them.
 
-A file of rules is JSON with ``label_rules``, a list; ``celeba_label_rules.json`` here has CelebA's.
-A rule is
+``label_rules`` in JSON is a list; ``celeba_label_rules.json`` here has CelebA's. A rule is
 
 - ``{"at_most_one": [A, B, ...]}``: two of them are not shown together;
 - ``{"if": A, "none_of": [B, ...]}``: what shows A shows none of the others;
@@ -9,18 +8,24 @@ A rule is
 - ``{"any_of": [A, B, ...]}``: each picture shows one of them at least;
 
 each with its ``"reason"``, a text. A label that nobody gave breaks none.
+
+Reference:
+    Wu et al., LogicNet (arXiv 2311.11208), which counts such contradictions of CelebA's attributes.
 """
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from tfac.errors import DataError
+from tfac.errors import ConfigError, DataError
 from tfac.files import read_json
 
-CELEBA_RULES = Path(__file__).with_name("celeba_label_rules.json")
+if TYPE_CHECKING:
+    import numpy as np  # flags import this module, and need no arrays
+
+_CELEBA_RULES = Path(__file__).with_name("celeba_label_rules.json")
 
 _KINDS = ("at_most_one", "none_of", "any_of")
 
@@ -49,9 +54,14 @@ class LabelRule:
             return f"{self.condition} without {' or '.join(self.names)}"
         return f"{'none' if self.kind == 'any_of' else 'more than one'} of {', '.join(self.names)}"
 
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the rule as JSON has it."""
+        condition = {} if self.condition is None else {"if": self.condition}
+        return {**condition, self.kind: list(self.names), "reason": self.reason}
+
     def find(
-        self, attributes: Sequence[str], labels: np.ndarray, mask: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
+        self, attributes: Sequence[str], labels: "np.ndarray", mask: "np.ndarray"
+    ) -> tuple["np.ndarray", "np.ndarray"]:
         """Returns which pictures break the rule and which it is about, bool [N].
 
         It is about those that show the condition; without one, those that show one of the names, or
@@ -78,37 +88,56 @@ class LabelRule:
         return about & broken, about
 
 
-def read_rules(path: Path, attributes: Sequence[str]) -> list[LabelRule]:
-    """Reads a file of rules for a data set with these attributes.
-
-    Of CelebA's own, names that the data set does not have are left out, and so are rules that then
-    say nothing.
+def read_rules(path: Path, attributes: Sequence[str]) -> tuple[LabelRule, ...]:
+    """Reads a file with ``label_rules`` for a data set with these attributes.
 
     Raises:
         DataError: the file is no list of rules, or names attributes that the data set lacks.
     """
     content = read_json(path, "label rules as JSON")
-    if list(content) != ["label_rules"] or not isinstance(content["label_rules"], list):
+    if list(content) != ["label_rules"]:
         raise DataError(f"{path}: expected label_rules, a list. Received: {', '.join(content)}")
+    try:
+        return parse_rules(content["label_rules"], attributes)
+    except ConfigError as error:
+        raise DataError(f"{path}: {error}") from error
+
+
+def parse_rules(entries: Any, attributes: Sequence[str]) -> tuple[LabelRule, ...]:
+    """Returns the rules that JSON's `label_rules` describe.
+
+    Raises:
+        ConfigError: it is no list of rules, or names an attribute that is not one of `attributes`.
+    """
+    if not isinstance(entries, list):
+        raise ConfigError(f"label_rules: expected a list. Received: {entries!r}")
     rules = []
-    for entry in content["label_rules"]:
-        rule = _parse(entry, path)
-        known = tuple(name for name in rule.names if name in attributes)
-        complete = known == rule.names and (rule.condition or known[0]) in attributes
-        if complete:
-            rules.append(rule)
-        elif path != CELEBA_RULES:
-            raise DataError(
-                f"{path}: expected attributes among {', '.join(attributes)}. Received: {entry}"
+    for entry in entries:
+        rules.append(_parse(entry))
+        if not {*rules[-1].names, rules[-1].condition or rules[-1].names[0]} <= set(attributes):
+            raise ConfigError(
+                f"label_rules: expected attributes among {', '.join(attributes)}. Received: {entry}"
             )
-        elif rule.kind == "at_most_one" and len(known) > 1:
-            rules.append(dataclasses.replace(rule, names=known))
-        elif rule.kind == "none_of" and known and rule.condition in attributes:
-            rules.append(dataclasses.replace(rule, names=known))
-    return rules
+    return tuple(rules)
 
 
-def _parse(entry, path: Path) -> LabelRule:
+@functools.cache
+def celeba_rules(attributes: tuple[str, ...]) -> tuple[LabelRule, ...]:
+    """Returns CelebA's rules as far as they say something of these attributes."""
+    rules = []
+    for entry in read_json(_CELEBA_RULES, "label rules as JSON")["label_rules"]:
+        rule = _parse(entry)
+        known = tuple(name for name in rule.names if name in attributes)
+        if rule.condition not in (None, *attributes):
+            continue
+        if known == rule.names or (
+            len(known) > {"at_most_one": 1, "none_of": 0}.get(rule.kind, len(known))
+        ):
+            rules.append(dataclasses.replace(rule, names=known))
+    return tuple(rules)
+
+
+def _parse(entry: Any) -> LabelRule:
     kinds = [kind for kind in _KINDS if isinstance(entry, dict) and kind in entry]
     good = (
         len(kinds) == 1
@@ -121,8 +150,8 @@ def _parse(entry, path: Path) -> LabelRule:
         and {"at_most_one": "if" not in entry, "none_of": "if" in entry}.get(kinds[0], True)
     )
     if not good:
-        raise DataError(
-            f"{path}: expected a rule with a reason and at_most_one, if and none_of, if and "
+        raise ConfigError(
+            "label_rules: expected a rule with a reason and at_most_one, if and none_of, if and "
             f"any_of, or any_of, each a list of attributes. Received: {entry}"
         )
     return LabelRule(kinds[0], tuple(entry[kinds[0]]), entry["reason"], entry.get("if"))
