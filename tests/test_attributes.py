@@ -76,6 +76,17 @@ def test_default_groups_are_celeba_s_and_other():
     assert default_groups(ATTRIBUTES).part_groups == PART_GROUPS
 
 
+def test_rules_are_celeba_s_where_names_are_and_own_ones_survive_json():
+    groups = default_groups(ATTRIBUTES)
+    assert "label_rules" not in groups.to_dict() and len(groups.label_rules) == 10
+    names = ("Cap", "Hat", "Gray_Hair")
+    own = {"at_most_one": ["Cap", "Hat"], "reason": "a head has one thing on it"}
+    content = {**default_groups(names).to_dict(), "label_rules": [own]}
+    groups = AttributeGroups.from_dict(content, names)
+    assert [str(rule) for rule in groups.label_rules] == ["more than one of Cap, Hat"]
+    assert groups.to_dict() == content
+
+
 def test_groups_survive_json():
     groups = default_groups(ATTRIBUTES)
     assert AttributeGroups.from_dict(json.loads(json.dumps(groups.to_dict())), ATTRIBUTES) == groups
@@ -94,6 +105,8 @@ def test_groups_survive_json():
         ({"mirrored_pairs": [["Smiling"]]}, "mirrored_pairs of two names"),
         ({"mirrored_pairs": [["Smiling", "Smiling"]]}, "each name once"),
         ({"not_mirrored": ["Male"]}, "unknown attribute names"),
+        ({"label_rules": {"any_of": ["Smiling"]}}, "label_rules: expected a list"),
+        ({"label_rules": [{"any_of": ["Male"], "reason": ""}]}, "attributes among Smiling"),
     ],
 )
 def test_groups_of_another_form_are_refused(change, message):

@@ -48,6 +48,7 @@ class Limits:
     max_gap: float
     max_loss: float
     max_attribute_loss: float
+    max_contradictions: float = 100.0
 
 
 @component(neutral=("batch_size", "beam_runner", "beam_options"))
@@ -65,6 +66,7 @@ def evaluator(
     max_gap: float = 100.0,
     max_loss: float = 0.5,
     max_attribute_loss: float = 15.0,
+    max_contradictions: float = 100.0,
     batch_size: int = 64,
     beam_runner: str = BEAM_RUNNER,
     beam_options: list[str] | None = None,
@@ -89,6 +91,7 @@ def evaluator(
         max_attribute_loss: the same for every attribute alone, where it is more than chance
             explains; it also says how far below 50 % the baseline has to be for an attribute's
             labels to count as turned over.
+        max_contradictions: how many pictures may have answers that break a label rule, percent.
         batch_size: pictures at once.
         beam_runner: Beam's runner; all of its workers see the same files.
         beam_options: the runner's options, such as "--direct_num_workers=2".
@@ -114,7 +117,10 @@ def evaluator(
         "data_set": info.name,
         "split": split,
         "thresholds": "trained",
-        **summarise(attributes, candidate.thresholds, scores, slicings),
+        "consistent": candidate.consistent,
+        **summarise(
+            attributes, candidate.thresholds, scores, slicings, candidate.groups.label_rules
+        ),
     }
     write_report(report, evaluation.path / METRICS_FILE)
     answers = {CANDIDATE: _answers(candidate, scores, attributes)}
@@ -137,8 +143,15 @@ def evaluator(
         max_gap,
         max_loss,
         max_attribute_loss,
+        max_contradictions,
     )
     reasons = list(find_reasons(analysis, limits))
+    found = report.get("contradictions", 0)
+    if found > max_contradictions:
+        reasons.append(
+            f"answers that break a label rule: expected at most {max_contradictions:g} % of the "
+            f"pictures. Received: {found:.2f}"
+        )
     _write(analysis, limits, reasons, evaluation, blessing)
     means = analysis.slices[ALL][CANDIDATE][MEAN]
     evaluation.properties |= {f"mean_{rate}": means[rate].value for rate in RATES}
@@ -283,7 +296,7 @@ def _score(model, info, split: str, batch_size: int):
 
 def _answers(model, scores, attributes: Sequence[str]) -> np.ndarray:
     """Returns a model's answers [N, A] to `attributes`, UNKNOWN to those that it does not know."""
-    predictions = (scores.scores > model.thresholds).astype(int)
+    predictions = np.asarray(model.answers(scores.scores)).astype(int)
     answers = np.full((len(predictions), len(attributes)), UNKNOWN)
     for a, name in enumerate(attributes):
         if name in model.attributes:

@@ -1,5 +1,6 @@
 """Trainer: a network trained as tfac-train does, and its export."""
 
+import dataclasses
 import shutil
 
 from pipelines.components.recipe import refuse_blocking, training_config
@@ -39,6 +40,7 @@ def trainer(
     protocol: str = "from_scratch",
     options: dict | None = None,
     folded: bool = True,
+    consistent: bool = False,
 ) -> None:
     """Trains, or goes on where it was stopped, and writes the export.
 
@@ -54,6 +56,7 @@ def trainer(
         protocol: the recipe that it starts from.
         options: options of `tfac.training.config.TrainConfig` that come before the recipe's.
         folded: export with batch norms folded into convolutions.
+        consistent: export answers that break none of the data set's label rules.
 
     Raises:
         ConfigError: options that do not go together, or not with the data.
@@ -72,7 +75,7 @@ def trainer(
     workdir, folder = model.path / WORKDIR, model.path / SAVED_MODEL
     run_training(config, examples.path, workdir)
     shutil.rmtree(folder, ignore_errors=True)  # an export that was stopped
-    trained = load_trained_network(workdir)
+    trained = dataclasses.replace(load_trained_network(workdir), consistent=consistent)
     export_saved_model(trained, folder / model_name, ExportOptions(folded=folded))
     model.properties |= {
         "name": model_name,

@@ -56,8 +56,10 @@ def test_saved_model_is_evaluated_end_to_end(tiny_records, tiny_export, tmp_path
 @pytest.mark.slow
 def test_thresholds_chosen_for_balanced_accuracy_raise_it(tiny_records, tiny_export, tmp_path):
     reports = {}
+    flags = {"shifted": ["--consistent"]}
     for rule in ("fixed", "exact_balanced", "shifted"):
         answer = run(
+            *flags.get(rule, []),
             f"--saved_model={tiny_export}",
             f"--data_dir={tiny_records}",
             f"--thresholds={rule}",
@@ -69,6 +71,8 @@ def test_thresholds_chosen_for_balanced_accuracy_raise_it(tiny_records, tiny_exp
     assert reports["fixed"]["thresholds"] == "fixed"
     assert 0 < reports["fixed"]["mean_calibration_error"] < 100
     assert reports["fixed"]["attributes"]["Young"]["threshold"] == 0
+    assert reports["exact_balanced"]["contradictions"] > reports["shifted"]["contradictions"] == 0
+    assert reports["shifted"]["consistent"] and not reports["fixed"]["consistent"]
     fixed, chosen = (reports[rule]["attributes"] for rule in ("fixed", "exact_balanced"))
     for name in fixed:
         if fixed[name]["balanced_accuracy"] is not None:

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import math
 
@@ -7,6 +8,7 @@ import pytest
 from tfac.evaluation.attribute_metrics import RATE_METRICS, attribute_metrics
 from tfac.evaluation.report import format_report, summarise, write_report
 from tfac.evaluation.split_scores import SplitScores
+from tfac.label_rules import LabelRule
 from tfac.losses import BinaryCrossentropy, get_attribute_loss
 
 ATTRIBUTES = ("Male", "Young", "Bald")
@@ -116,3 +118,32 @@ def test_report_without_landmarks_says_nothing_of_them(split_scores):
     report = summarise(ATTRIBUTES, THRESHOLDS, without)
     assert "landmark_error" not in report
     assert "landmarks" not in format_report(report, BinaryCrossentropy().probabilities)
+
+
+def test_contradictions_are_counted_in_answers_and_labels(split_scores):
+    rules = [LabelRule("none_of", ("Young",), "", "Male"), LabelRule("any_of", ATTRIBUTES, "")]
+    report = summarise(ATTRIBUTES, THRESHOLDS, split_scores, [("Young",)], rules)
+    counts = {"contradictions": [0, 0, 0], "label_contradictions": [0, 0, 0]}
+    rows = zip(split_scores.scores, split_scores.labels, split_scores.label_mask, strict=True)
+    for scores, labels, mask in rows:
+        male, young, bald = scores > THRESHOLDS
+        found = [male and young, not (male or young or bald)]
+        counts["contradictions"] = np.add(counts["contradictions"], [*found, any(found)])
+        male, young, bald = labels == 1
+        found = [male and mask[0] and young, mask[0] and not (male or young or bald)]
+        counts["label_contradictions"] += np.array([*found, any(found)], int)
+    for name, (*by_rule, either) in counts.items():
+        assert report[name] == pytest.approx(100 * either / 40)
+        parts = [report["label_rules"][str(rule)][name] for rule in rules]
+        assert parts == pytest.approx([100 * count / 40 for count in by_rule])
+    assert report["slices"]["Young=0"]["label_rules"]["Male with Young"]["contradictions"] >= 0
+    text = format_report(report, BinaryCrossentropy().probabilities)
+    assert f"themselves: {report['contradictions']:.2f} % of the pictures" in text
+    assert "%) Male with Young" in text
+
+
+def test_answers_of_the_network_s_own_are_judged_in_place_of_scores(split_scores):
+    right = dataclasses.replace(split_scores, answers=split_scores.labels > 0.5)
+    report = summarise(ATTRIBUTES, THRESHOLDS, right)
+    assert report["mean_accuracy"] == 100
+    assert report["mean_average_precision"] < 100

@@ -123,6 +123,27 @@ def test_small_functional_model_is_written_alone(small, name, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FORMATS)
+def test_consistent_answers_are_in_each_format(small, name, tmp_path):
+    if not installed(name):
+        pytest.skip(f"the packages of {name} are not installed")
+    consistent = dataclasses.replace(small, consistent=True)
+    write_formats(consistent, [name], tmp_path)
+    images = np.random.default_rng(4).integers(0, 256, (6, *small.image_size, 3), np.uint8)
+    answers = RUN[name](tmp_path, images)
+    expected = np.asarray(consistent.answers(answers["scores"]))
+    assert (expected != (answers["scores"] > small.thresholds)).any()
+    np.testing.assert_array_equal(answers["predictions"], expected)
+    files = [tmp_path / f"{i}.png" for i in range(len(images))]
+    for file, picture in zip(files, images, strict=True):
+        Image.fromarray(picture).save(file)
+    command = [sys.executable, "-I", str(tmp_path / f"ask_{name}.py"), *map(str, files)]
+    lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    shown = [[name in json.loads(line)["shown"] for name in small.attributes] for line in lines]
+    np.testing.assert_array_equal(shown, expected)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FORMATS)
 def test_program_beside_a_format_answers_as_predictor(tiny_trained, pictures, name, tmp_path):
     if not installed(name):
         pytest.skip(f"the packages of {name} are not installed")

@@ -13,6 +13,7 @@ from tfac.export.formats import FORMATS
 from tfac.export.model_card import write_model_card
 from tfac.export.model_card_figures import commoner_answer, gap_rows, largest_gap_rows, percent
 from tfac.export.model_card_page import plain
+from tfac.label_rules import LabelRule
 
 NAMES = ("Male", "Smiling", "Bald", "Young")
 HOSTILE = '<script>alert(1)</script>"|`*x*`[a](javascript:b)\n\n# Heading &amp;'
@@ -26,6 +27,7 @@ def make_metadata(names=NAMES, data_name="celeba"):
         "attribute_loss": "binary_crossentropy",
         "thresholds": [0.0, 0.25, -0.5, 0.0],
         "threshold_probabilities": [0.5, 0.562, 0.378, 0.5],
+        "consistent": False,
         "image_size": {"height": 218, "width": 178},
         "landmark_scheme": "dlib_72",
         "step": 1234,
@@ -54,7 +56,8 @@ def make_evaluation(names=NAMES, thresholds="trained", split="test", data_set="c
     split_scores = SplitScores(labels, np.ones_like(labels), scores, landmark_errors=None)
     cuts = np.float32([0.0, 0.25, -0.5, 0.0])
     slicings = [(names[0],), (names[0], names[3])]
-    report = summarise(names, cuts, split_scores, slicings)
+    rules = [LabelRule("none_of", (names[1],), "", names[2])]
+    report = summarise(names, cuts, split_scores, slicings, rules)
     about = {"model": "/home/somebody/run", "data_set": data_set, "split": split}
     return {**about, "thresholds": thresholds, **report}
 
@@ -305,3 +308,21 @@ def test_ethics_speak_of_the_attributes_that_the_model_has(tmp_path):
     write_model_card(tmp_path, make_metadata(), None)
     card = (tmp_path / "model_card.md").read_text()
     assert "about the faces are: Young." in card and '"Male" is a binary label' in card
+
+
+def test_contradictions_of_answers_and_labels_stand_in_the_results(write):
+    evaluation = make_evaluation()
+    markdown, _ = write(make_metadata(), evaluation)
+    (found,) = evaluation["label_rules"].values()
+    assert found["contradictions"] > 0
+    numbers = " | ".join(percent(found[name]) for name in found)
+    assert f"| Bald with Smiling | {numbers} |" in markdown
+    assert f"| any of these | {numbers} |" in markdown
+    assert "may occur: each attribute is answered by itself" in markdown
+
+
+def test_evaluation_of_answers_that_are_not_exported_is_refused(write):
+    with pytest.raises(
+        DataError, match="consistent=True. Received: consistent=False.*--consistent"
+    ):
+        write({**make_metadata(), "consistent": True}, make_evaluation())

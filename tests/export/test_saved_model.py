@@ -87,6 +87,31 @@ def test_probabilities_are_calibrated_where_the_network_is(small, tmp_path):
         assert predictor.thresholds[name] == pytest.approx(float(cut), rel=1e-5)
 
 
+def test_consistent_answers_break_no_rule_in_the_graph(small, tmp_path):
+    images = np.random.default_rng(3).integers(0, 256, (30, 9, 9, 3), np.uint8)
+    paths = {
+        consistent: export_saved_model(
+            dataclasses.replace(small, consistent=consistent), tmp_path / str(consistent), BARE
+        )
+        for consistent in (False, True)
+    }
+    free, held = (load_engine(path).run("images", {"images": images}) for path in paths.values())
+    network = load_exported_network(paths[True])
+    assert network.consistent and not load_exported_network(paths[False]).consistent
+    assert network.groups.label_rules == small.groups.label_rules
+    np.testing.assert_array_equal(held["scores"], free["scores"])
+    np.testing.assert_array_equal(free["predictions"], free["scores"] > small.thresholds)
+    np.testing.assert_array_equal(held["predictions"], network.answers(held["scores"]))
+
+    def contradict(answers):
+        known = np.ones(answers.shape, bool)
+        rules = small.groups.label_rules
+        return np.any([rule.find(small.attributes, answers, known)[0] for rule in rules], axis=0)
+
+    assert contradict(free["predictions"]).any()
+    assert not contradict(held["predictions"]).any()
+
+
 @pytest.fixture
 def evaluation(small, tmp_path):
     """What tfac-evaluate would write about `small`."""

@@ -22,51 +22,54 @@ def breaks(names, rules, answers):
     return np.any([rule.find(names, answers, known)[0] for rule in rules], axis=0)
 
 
-def brute_force(margins):
-    """Of all answers that break no rule, in plain loops, the one with the highest log-odds."""
-    best, most = None, -np.inf
+def brute_force(given, losses):
+    """Of all answers that break no rule, in plain loops, the one that loses least."""
+    best, least = None, np.inf
     for answer in itertools.product((0, 1), repeat=len(NAMES)):
-        odds = sum(
-            margin if shown else -margin for margin, shown in zip(margins, answer, strict=True)
+        loss = sum(
+            loss for loss, one, other in zip(losses, given, answer, strict=True) if one != other
         )
-        if odds > most and not breaks(NAMES, RULES, np.array([answer]))[0]:
-            best, most = answer, odds
+        if loss < least and not breaks(NAMES, RULES, np.array([answer]))[0]:
+            best, least = answer, loss
     return best
 
 
 def test_answers_are_those_of_brute_force():
-    margins = np.random.default_rng(0).normal(size=(200, 6)).astype(np.float32)
-    answers = np.asarray(ConsistentAnswers(NAMES, RULES)(margins))
-    np.testing.assert_array_equal(answers, [brute_force(row) for row in margins])
-    given = (margins > 0).astype(np.float32)
+    rng = np.random.default_rng(0)
+    given, losses = rng.random((200, 6)) < 0.4, rng.random((200, 6), np.float32)
+    answers = np.asarray(ConsistentAnswers(NAMES, RULES)(given, losses))
+    np.testing.assert_array_equal(
+        answers, [brute_force(*row) for row in zip(given, losses, strict=True)]
+    )
     kept = ~breaks(NAMES, RULES, given)
     assert 20 < kept.sum() < 180
     np.testing.assert_array_equal(answers[kept], given[kept])
 
 
 def test_celeba_s_answers_hold_together_in_a_graph_too():
-    margins = np.random.default_rng(1).normal(size=(500, 40)).astype(np.float32)
-    rules, consistent = (
-        celeba_rules(ATTRIBUTES),
-        ConsistentAnswers(ATTRIBUTES, celeba_rules(ATTRIBUTES)),
-    )
-    assert breaks(ATTRIBUTES, rules, margins > 0).mean() > 0.9
-    answers = np.asarray(consistent(margins))
+    rng = np.random.default_rng(1)
+    given, losses = rng.random((500, 40)) < 0.5, rng.random((500, 40), np.float32)
+    rules = celeba_rules(ATTRIBUTES)
+    consistent = ConsistentAnswers(ATTRIBUTES, rules)
+    assert breaks(ATTRIBUTES, rules, given).mean() > 0.9
+    answers = np.asarray(consistent(given, losses))
     assert not breaks(ATTRIBUTES, rules, answers).any()
     free = [name not in str(rules) for name in ATTRIBUTES]
-    np.testing.assert_array_equal(answers[:, free], margins[:, free] > 0)
-    np.testing.assert_array_equal(tf.function(consistent)(tf.constant(margins)), answers)
+    np.testing.assert_array_equal(answers[:, free], given[:, free])
+    graph = tf.function(consistent)(tf.constant(given), tf.constant(losses))
+    np.testing.assert_array_equal(graph, answers)
 
 
-def test_what_broke_no_rule_stays_whatever_the_margins():
-    margins = np.float32([[1e-7, 1e30, -1e-7, 0, -1e30, -1e30]])
-    answers = np.asarray(ConsistentAnswers(NAMES, RULES)(margins))
-    np.testing.assert_array_equal(answers, [[1, 1, 0, 0, 0, 0]])
+def test_what_broke_no_rule_stays_even_if_turning_it_over_loses_nothing():
+    given = np.array([[True, True, False, False, False, False]])
+    answers = ConsistentAnswers(NAMES, RULES)(given, np.zeros((1, 6), np.float32))
+    np.testing.assert_array_equal(answers, given)
 
 
-def test_without_rules_answers_are_those_of_the_thresholds():
-    margins = np.float32([[1, -1, 0]])
-    np.testing.assert_array_equal(ConsistentAnswers(NAMES[:3], ())(margins), [[1, 0, 0]])
+def test_without_rules_answers_are_those_given():
+    given = np.array([[True, False, False]])
+    answers = ConsistentAnswers(NAMES[:3], ())(given, np.ones((1, 3), np.float32))
+    np.testing.assert_array_equal(answers, given)
 
 
 @pytest.mark.parametrize(

@@ -58,6 +58,12 @@ _FREQUENCIES = flags.DEFINE_string(
 _THRESHOLDS_SPLIT = flags.DEFINE_string(
     "thresholds_split", "validation", "the split that thresholds other than trained are chosen on"
 )
+_CONSISTENT = flags.DEFINE_bool(
+    "consistent",
+    None,
+    "judge answers that break none of the label rules, as tfac-export --consistent gives them; by "
+    "default as the export answers, and for a workdir no",
+)
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 64, "pictures at a time, 1 or more", 1)
 _ACCELERATE = flags.DEFINE_bool(
     "accelerate", True, "run a checkpoint's network on faster operations than Keras's"
@@ -80,6 +86,8 @@ def _one_model(values: dict[str, Any]) -> bool:
 def main() -> None:
     """Evaluates, prints the table and writes the report and its picture."""
     import_tensorflow_quietly()
+
+    import numpy as np
 
     from tfac.data.records.info import read_info
     from tfac.data.records.pipeline import evaluation_dataset, read_batches
@@ -122,12 +130,19 @@ def main() -> None:
         changes = describe_changes(info.attributes, chosen_on, here, _SPLIT.value, there)
         if changes:
             print(f"warning: {changes}. Thresholds of one may be wrong for the other", flush=True)
+    if network.consistent:
+        network = dataclasses.replace(network, thresholds=thresholds)
+        answers = np.asarray(network.answers(split_scores.scores))
+        split_scores = dataclasses.replace(split_scores, answers=answers)
     report = {
         "model": network.source,
         "data_set": info.name,
         "split": _SPLIT.value,
         "thresholds": rule,
-        **summarise(network.attributes, thresholds, split_scores, slicings),
+        "consistent": network.consistent,
+        **summarise(
+            network.attributes, thresholds, split_scores, slicings, network.groups.label_rules
+        ),
     }
     output_dir = Path(_OUTPUT_DIR.value or default_output_dir / _SPLIT.value)
     write_report(report, output_dir / "metrics.json")
@@ -152,7 +167,9 @@ def _load_network() -> "tuple[TrainedNetwork, Path]":
         network = load_exported_network(_SAVED_MODEL.value)
         version = Path(network.source).resolve()
         folder = Path("runs", "evaluation", version.parent.name, version.name)
-    return dataclasses.replace(network, accelerated=_ACCELERATE.value), folder
+    consistent = network.consistent if _CONSISTENT.value is None else _CONSISTENT.value
+    network = dataclasses.replace(network, accelerated=_ACCELERATE.value, consistent=consistent)
+    return network, folder
 
 
 def _with_progress(batches: Iterable[dict], pictures: int) -> Iterator[dict]:
@@ -165,7 +182,8 @@ def _with_progress(batches: Iterable[dict], pictures: int) -> Iterator[dict]:
 def _next_command(output_dir: Path) -> list[str]:
     if _WORKDIR.value:
         evaluation = f"--evaluation={output_dir / 'metrics.json'}"
-        return ["tfac-export", f"--workdir={_WORKDIR.value}", evaluation]
+        consistent = ["--consistent"] if _CONSISTENT.value else []
+        return ["tfac-export", f"--workdir={_WORKDIR.value}", *consistent, evaluation]
     return ["tfac-predict", f"--saved_model={_SAVED_MODEL.value}", "PHOTO..."]
 
 

@@ -4,6 +4,7 @@ Example:
     tfac-export --workdir=runs/dmm_cnn --evaluation=runs/dmm_cnn/evaluation/test/metrics.json
 """
 
+import dataclasses
 import functools
 import shlex
 from collections.abc import Sequence
@@ -60,6 +61,13 @@ _FORMATS = flags.DEFINE_list(
 _FOLD = flags.DEFINE_bool(
     "fold", True, "fold batch norms into the convolutions before them, which is faster"
 )
+_CONSISTENT = flags.DEFINE_bool(
+    "consistent",
+    False,
+    "give answers that break none of the label rules (tfac/celeba_label_rules.json, or those of "
+    "the data set's --attribute_groups): where attributes contradict each other, the best answer "
+    "that does not",
+)
 flags.mark_flag_as_required("workdir")
 
 
@@ -76,7 +84,9 @@ def main() -> None:
     from tfac.export import ExportOptions, export_saved_model
     from tfac.training.workdir import load_trained_network
 
-    trained = load_trained_network(_WORKDIR.value, _PRECISION.value)
+    trained = dataclasses.replace(
+        load_trained_network(_WORKDIR.value, _PRECISION.value), consistent=_CONSISTENT.value
+    )
     directory = Path(_SAVED_MODELS_DIR.value) / (_NAME.value or trained.training["model"])
     options = ExportOptions(
         input_size=_INPUT_SIZE.value,

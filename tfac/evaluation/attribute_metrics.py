@@ -26,6 +26,7 @@ def attribute_metrics(
     label_mask: np.ndarray | None = None,
     *,
     ranking: bool = True,
+    answers: np.ndarray | None = None,
 ) -> dict[str, np.ndarray]:
     """Returns the metrics of each attribute; an attribute is predicted where score > threshold.
 
@@ -35,6 +36,7 @@ def attribute_metrics(
         thresholds: [A], in the space of the scores.
         label_mask: [N, A], 1 where the label counts; all of them by default.
         ranking: compute average precision and AUC too, which sort the scores.
+        answers: bool [N, A], what was predicted, where that is not score > threshold.
 
     Returns:
         Name to [A]. Shares in [0, 1], NaN where undefined: "accuracy", "majority_accuracy" (that of
@@ -58,7 +60,9 @@ def attribute_metrics(
         )
     if not np.isfinite(scores).all():
         raise ValueError("expected finite scores. Received: NaN or infinite ones")
-    metrics = _count_metrics(labels, scores > thresholds, counted)  # DMM-CNN, Eq. 5
+    if answers is None:
+        answers = scores > thresholds  # DMM-CNN, Eq. 5
+    metrics = _count_metrics(labels, answers, counted)
     if ranking:
         metrics |= _ranking_metrics(labels, scores, counted)
     return {**metrics, "threshold": thresholds}

@@ -12,6 +12,9 @@ In a report every rate is in percent, and what is undefined is NaN (null in the 
 | single_class_attributes | names without a balanced accuracy, average precision and AUC |
 | mean_calibration_error | how far probabilities are from shares of labels, mean over attributes |
 | mean_uncalibrated_error | the same without the network's calibration, where it has one |
+| contradictions | pictures whose answers break a label rule |
+| label_contradictions | pictures whose labels break one |
+| label_rules.RULE | the same two for each rule, which is said as what breaks it |
 | landmark_error | mean distance of the landmarks, percent of the distance between the eyes |
 | landmark_pictures | number of pictures that `landmark_error` is over |
 | attributes.NAME.METRIC | rates in percent; positives and count are labels; threshold is a score |
@@ -35,6 +38,7 @@ from tfac.evaluation.attribute_metrics import (
 from tfac.evaluation.slices import slice_rows
 from tfac.evaluation.split_scores import SplitScores
 from tfac.files import write_json
+from tfac.label_rules import LabelRule
 
 Report = dict[str, Any]
 
@@ -56,22 +60,35 @@ def summarise(
     thresholds: np.ndarray,
     split_scores: SplitScores,
     slicings: Sequence[tuple[str, ...]] = (),
+    rules: Sequence[LabelRule] = (),
 ) -> Report:
-    """Returns the report of the scores, from `pictures` on, with its slices."""
-    report = _summarise_rows(attributes, thresholds, split_scores, slice(None))
+    """Returns the report of the scores, from `pictures` on, with its slices.
+
+    Args:
+        attributes: names [A].
+        thresholds: of scores, [A].
+        split_scores: what is reported.
+        slicings: see `tfac.evaluation.slices.slice_rows`.
+        rules: what answers and labels are held against.
+    """
+    report = _summarise_rows(attributes, thresholds, split_scores, slice(None), rules)
     report["slices"] = {}
     for slicing in slicings:
         rows_by_name = slice_rows(slicing, attributes, split_scores.labels, split_scores.label_mask)
         for name, rows in rows_by_name.items():
-            report["slices"][name] = _summarise_rows(attributes, thresholds, split_scores, rows)
+            part = _summarise_rows(attributes, thresholds, split_scores, rows, rules)
+            report["slices"][name] = part
     return report
 
 
 def _summarise_rows(
-    attributes: Sequence[str], thresholds: np.ndarray, split_scores: SplitScores, rows
+    attributes: Sequence[str], thresholds: np.ndarray, split_scores: SplitScores, rows, rules
 ) -> Report:
     part = split_scores.of(rows)
-    metrics = attribute_metrics(part.labels, part.scores, thresholds, part.label_mask)
+    answers = part.scores > thresholds if part.answers is None else part.answers
+    metrics = attribute_metrics(
+        part.labels, part.scores, thresholds, part.label_mask, answers=answers
+    )
     single_class = single_class_attributes(metrics)
     report: Report = {"pictures": len(part.scores)}
     for name in RATE_METRICS:
@@ -88,6 +105,8 @@ def _summarise_rows(
         if probabilities is not None
     }
     report |= {f"mean_{name}": 100 * mean_over_attributes(errors[name]) for name in errors}
+    if rules:
+        report |= count_contradictions(attributes, rules, answers, part.labels, part.label_mask)
     if part.landmark_errors is not None:
         report["landmark_error"] = 100 * mean_over_attributes(part.landmark_errors)
         report["landmark_pictures"] = int((~np.isnan(part.landmark_errors)).sum())
@@ -98,6 +117,42 @@ def _summarise_rows(
         for a, attribute in enumerate(attributes)
     }
     return report
+
+
+def count_contradictions(
+    attributes: Sequence[str],
+    rules: Sequence[LabelRule],
+    answers: np.ndarray,
+    labels: np.ndarray,
+    label_mask: np.ndarray,
+) -> Report:
+    """Returns what a report says of rules: which percent of N pictures break them.
+
+    Args:
+        attributes: names [A].
+        rules: one or more.
+        answers: bool [N, A].
+        labels: [N, A] in {0, 1}.
+        label_mask: [N, A], 1 where the label counts.
+    """
+    kinds = {
+        "contradictions": (answers, np.ones(answers.shape, bool)),
+        "label_contradictions": (np.asarray(labels), np.asarray(label_mask) > 0.5),
+    }
+    broken = {
+        name: np.array([rule.find(attributes, *values)[0] for rule in rules])  # [rules, N]
+        for name, values in kinds.items()
+    }
+    report: Report = {name: _share(found.any(axis=0)) for name, found in broken.items()}
+    report["label_rules"] = {
+        str(rule): {name: _share(found[i]) for name, found in broken.items()}
+        for i, rule in enumerate(rules)
+    }
+    return report
+
+
+def _share(rows: np.ndarray) -> float:
+    return 100 * float(rows.mean()) if rows.size else math.nan
 
 
 def write_report(report: Report, path: str | os.PathLike) -> None:
@@ -140,6 +195,18 @@ def format_report(report: Report, probabilities: Callable[[np.ndarray], Any]) ->
             "calibration error"
             + (")" if without is None else f"; {_percent(without)} without calibration)")
         )
+    if "contradictions" in report:
+        lines.append(
+            f"answers that contradict themselves: {_percent(report['contradictions'])} % of the "
+            f"pictures (labels: {_percent(report['label_contradictions'])} %)"
+        )
+        lines += [
+            f"  {_percent(answers)} % ({_percent(labels)} %) {rule}"
+            for rule, (answers, labels) in (
+                (rule, found.values()) for rule, found in report["label_rules"].items()
+            )
+            if answers or labels
+        ]
     if "landmark_error" in report:
         lines.append(
             f"landmarks: off by {_percent(report['landmark_error'])} % of the distance between the "

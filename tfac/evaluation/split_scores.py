@@ -27,6 +27,7 @@ class SplitScores:
             None if the network has no landmarks or has others than the data set.
         probabilities: float32 [N, A], the network's; None where they are unknown.
         uncalibrated: those without its calibration; None where it has none.
+        answers: bool [N, A], what the network answers; None where scores above thresholds are it.
     """
 
     labels: np.ndarray
@@ -35,6 +36,7 @@ class SplitScores:
     landmark_errors: np.ndarray | None
     probabilities: np.ndarray | None = None
     uncalibrated: np.ndarray | None = None
+    answers: np.ndarray | None = None
 
     def of(self, rows) -> "SplitScores":
         """Returns those of some rows."""
@@ -102,6 +104,7 @@ def score_split(
         errors,
         np.asarray(network.probabilities(scores)),
         np.asarray(network.attribute_loss.probabilities(scores)) if calibrated else None,
+        np.asarray(network.answers(scores)) if network.consistent else None,
     )
 
 

@@ -22,6 +22,7 @@ METRICS: dict[str, tuple[str, str]] = {
     "balanced accuracy, exact_balanced": ("exact_balanced", "mean_balanced_accuracy"),
     "F1, exact": ("exact", "mean_f1"),
     "average precision": ("exact", "mean_average_precision"),
+    "contradictions": ("trained", "contradictions"),
     "landmark error": ("trained", "landmark_error"),
 }
 COSTS = ("weights", "multiply_adds", "images_per_second", "training_seconds")

@@ -117,10 +117,12 @@ class Runner:
             self._fail(run, _reason(run.workdir / LOG_FILE, status), bar)
             return False
         report = read_json(run.workdir / RESULT_FILE)["splits"][self._split]
+        found = report["trained"].get("contradictions")
         bar.write(
             f"{run}: done in {(time.monotonic() - start) / 60:.1f} min; accuracy "
             f"{report['trained']['mean_accuracy']:.2f}, with exact thresholds "
             f"{report['exact']['mean_accuracy']:.2f}"
+            + (f"; {found:.1f} % contradict themselves" if found is not None else "")
         )
         return True
 

@@ -90,7 +90,8 @@ def _judge(trained: TrainedNetwork, scores: SplitScores, validation: SplitScores
             thresholds = choose_thresholds(
                 rule, validation.labels, validation.scores, validation.label_mask
             )
-        reports[rule] = summarise(trained.attributes, thresholds, scores)
+        rules = trained.groups.label_rules
+        reports[rule] = summarise(trained.attributes, thresholds, scores, rules=rules)
     return reports
 
 

@@ -48,8 +48,10 @@ def read(path):  # uint8 [height, width, 3], RGB
 
 images = np.stack([read(path) for path in sys.argv[1:]])
 {run}
-for path, scores, probabilities in zip(sys.argv[1:], answers["scores"], answers["probabilities"]):
-    shown = [n for n, s, cut in zip(ABOUT["attributes"], scores, ABOUT["thresholds"]) if s > cut]
+above = answers["scores"] > np.array(ABOUT["thresholds"], "float32")
+rows = zip(sys.argv[1:], answers.get("predictions", above), answers["probabilities"])
+for path, predictions, probabilities in rows:
+    shown = [name for name, yes in zip(ABOUT["attributes"], predictions) if yes]
     by_name = dict(zip(ABOUT["attributes"], probabilities.tolist()))
     print(json.dumps({{"picture": path, "shown": shown, "probabilities": by_name}}))
 '''
@@ -106,6 +108,11 @@ def about(trained: TrainedNetwork) -> dict[str, Any]:
         "its threshold",
         "probabilities": "float32 [batch, attributes] in [0, 1]",
     }
+    if trained.consistent:
+        outputs["predictions"] = (
+            "int32 [batch, attributes]: 1 where an attribute is shown; where thresholds would "
+            "contradict each other, the best answer that breaks none of label_rules"
+        )
     if trained.landmark_scheme is not None:
         outputs["landmarks"] = (
             "float32 [batch, landmarks, 2]: x and y in [0, 1] of the picture, "
@@ -117,6 +124,7 @@ def about(trained: TrainedNetwork) -> dict[str, Any]:
         "threshold_probabilities": [
             float(cut) for cut in trained.probabilities(np.array(cuts, np.float32))
         ],
+        "label_rules": [rule.to_dict() for rule in trained.groups.label_rules],
         "image_size": {"height": height, "width": width},
         "input": {
             "images": f"uint8 [batch, {height}, {width}, 3] in [0, 255]; nothing is subtracted or "

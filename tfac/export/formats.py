@@ -15,7 +15,8 @@ program of NumPy, Pillow and the engine that asks it. LiteRT is asked by signatu
 ``INFERENCE_PRECISION_HINT`` is "f32".
 
 Each takes ``images``, uint8 [B, h, w, 3] at the trained image size, any B, and gives ``scores`` and
-``probabilities``, float32 [B, A], and ``landmarks``, float32 [B, K, 2], of networks that have them.
+``probabilities``, float32 [B, A], ``predictions``, int32 [B, A], of exports whose answers are
+consistent, and ``landmarks``, float32 [B, K, 2], of networks that have them.
 Decoding, resizing and thresholds are with the caller, as in those programs and in
 `tfac.inference.engines`. A
 test-time flip is inside. The network is written in float32 whatever its precision was in training,
@@ -35,6 +36,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import tensorflow as tf
+from keras import ops
 
 from tfac.errors import ConfigError
 from tfac.export.format_programs import ABOUT_FILE, about, program, program_file
@@ -56,12 +58,14 @@ class _AnswerNetwork(keras.Model):
         self.network = copy_network(trained.model, "float32")
         fold_batch_norms(self.network)
         self.flip = trained.flip
-        self.probabilities = trained.probabilities
+        self.trained = trained
 
     def call(self, images, training=False):
         outputs = predict(self.network, images, self.flip)
         scores = outputs["scores"]  # [B, A]
-        answers = {"scores": scores, "probabilities": self.probabilities(scores)}
+        answers = {"scores": scores, "probabilities": self.trained.probabilities(scores)}
+        if self.trained.consistent:
+            answers["predictions"] = ops.cast(self.trained.answers(scores), "int32")  # [B, A]
         if "landmarks" in outputs:
             answers["landmarks"] = outputs["landmarks"]  # [B, K, 2]
         return answers

@@ -124,6 +124,13 @@ def _check_evaluation(evaluation: Report, metadata: Mapping[str, Any]) -> None:
             "evaluation: expected one of the model that is exported, at its thresholds "
             f"{_head(metadata['thresholds'])}. Received: {_head(judged_at)}; evaluate it anew"
         )
+    judged, exported = evaluation.get("consistent", False), metadata["consistent"]
+    if judged != exported:
+        raise DataError(
+            f"evaluation: expected one of the model that is exported, consistent={exported}. "
+            f"Received: consistent={judged}; evaluate it anew with --{'' if exported else 'no'}"
+            "consistent"
+        )
 
 
 def _head(value: Any) -> str:
@@ -180,6 +187,13 @@ def _details(metadata: Mapping[str, Any]) -> str:
             f"{plain(training['weighting'])}, seed {plain(training['seed'])}",
         ),
         ("Thresholds", f"rule {plain(training['thresholds'])}; below, one for each attribute"),
+        (
+            "Contradictions",
+            "none: where thresholds would give answers that break a label rule, the answer is the "
+            "best that breaks none"
+            if metadata["consistent"]
+            else "may occur: each attribute is answered by itself",
+        ),
         ("Trained with", _libraries(metadata, "trained_with")),
         ("Exported with", _libraries(metadata, "exported_with")),
         (
@@ -316,6 +330,20 @@ def _results(evaluation: Report | None) -> str:
             f"Probabilities are off by {percent(evaluation['mean_calibration_error'])} points "
             f"(expected calibration error, mean over attributes{before})."
         )
+    if evaluation.get("contradictions") is not None:
+        rows = [
+            (plain(rule), percent(found["contradictions"]), percent(found["label_contradictions"]))
+            for rule, found in evaluation["label_rules"].items()
+        ]
+        rows.append(
+            (
+                "any of these",
+                percent(evaluation["contradictions"]),
+                percent(evaluation["label_contradictions"]),
+            )
+        )
+        parts += ["Contradictions, in percent of the pictures:"]
+        parts += [table(("what contradicts itself", "answers", "labels"), rows)]
     if evaluation.get("landmark_error") is not None:
         parts.append(
             f"Landmarks are off by {percent(evaluation['landmark_error'])} % of the distance "

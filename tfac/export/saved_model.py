@@ -149,6 +149,8 @@ def describe(
             float(cut) for cut in trained.probabilities(tf.constant(trained.thresholds, tf.float32))
         ],
         "calibration": trained.calibration and trained.calibration.to_dict(),
+        "label_rules": [rule.to_dict() for rule in trained.groups.label_rules],
+        "consistent": trained.consistent,
         "image_size": {"height": trained.image_size[0], "width": trained.image_size[1]},
         "faces": trained.faces,
         "landmark_scheme": None if scheme is None else scheme.name,

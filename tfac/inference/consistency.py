@@ -1,4 +1,4 @@
-"""Answers that hold together: the most probable ones that break no rule."""
+"""Answers that hold together: the best ones that break no rule."""
 
 import itertools
 from collections.abc import Sequence
@@ -12,16 +12,14 @@ from tfac.label_rules import LabelRule
 
 _MOST_JOINED = 16  # attributes that rules join: 65,536 combinations are looked through
 _MOST_ALLOWED = 4096  # of which as many may break no rule
+_LEAST_LOSS = 1e-6  # so that nothing is turned over for nothing
 
 
 class ConsistentAnswers:
-    """Turns margins of attributes into answers that break no rule.
+    """Turns answers that may contradict each other into those that break no rule.
 
-    A margin is what the log-odds of an attribute are above those of its threshold; without rules
-    the answer is whether it is above 0. With them it is, of all answers that break none, the one
-    that turns over the least sum of margins: the most probable one, if attributes are independent
-    given the picture and each threshold's probability is taken for even odds. Answers that broke no
-    rule stay as they were.
+    Of all answers that break none it is the one that turns over the least: the sum of what is lost
+    by each attribute that it answers otherwise. Answers that broke no rule stay as they were.
 
     Rules join attributes, and what is joined is answered together, by looking through all
     combinations that are allowed. The result is exact.
@@ -46,16 +44,24 @@ class ConsistentAnswers:
         self._alone = np.array(alone, np.int32)
         self._order = np.argsort([*alone, *used])
 
-    def __call__(self, margins):
-        """Returns answers [B, A], 0 or 1 as float32, for margins [B, A]; an array or a tensor."""
-        given = ops.cast(margins > 0, "float32")
-        answers = [ops.take(given, self._alone, axis=1)]
+    def __call__(self, answers, losses):
+        """Returns answers [B, A], 0 or 1 as float32.
+
+        Args:
+            answers: bool [B, A].
+            losses: float32 [B, A], at least 0, what each loses by being turned over.
+        """
+        given = ops.cast(answers, "float32")
+        losses = losses + _LEAST_LOSS
+        columns_of = [ops.take(given, self._alone, axis=1)]
         for columns, allowed in self._parts:
             turned = ops.expand_dims(ops.take(given, columns, axis=1), 1) != allowed  # [B, K, n]
-            cost = ops.expand_dims(ops.abs(ops.take(margins, columns, axis=1)), 1)
-            total = ops.sum(ops.where(turned, cost, 0.0), axis=2)
-            answers.append(ops.take(allowed, ops.argmin(total, axis=1), axis=0))
-        return ops.take(ops.concatenate(answers, axis=1), self._order, axis=1)
+            lost = ops.expand_dims(ops.take(losses, columns, axis=1), 1)
+            total = ops.sum(ops.where(turned, lost, 0.0), axis=2)
+            # The first of the least: argmin of Keras is an operation that ONNX and LiteRT lack.
+            least = ops.top_k(-total, 1)[1][:, 0]
+            columns_of.append(ops.take(allowed, least, axis=0))
+        return ops.take(ops.concatenate(columns_of, axis=1), self._order, axis=1)
 
 
 def _joined(attributes: Sequence[str], rules: Sequence[LabelRule]) -> list[list[str]]:

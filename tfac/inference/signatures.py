@@ -18,7 +18,7 @@ and thresholds run inside the graph, with the functions that evaluation uses.
 | valid | bool [B] | true | false |
 | scores | float32 [B, A] | as the network gives them | 0 |
 | probabilities | float32 [B, A] | in [0, 1] | -1 |
-| predictions | int32 [B, A] | 1 where the score passes its threshold, else 0 | -1 |
+| predictions | int32 [B, A] | `TrainedNetwork.answers`: 1 for shown, else 0 | -1 |
 | landmarks | float32 [B, K, 2] | x and y in [0, 1] of the picture; if the network has them | -1 |
 
 A row without a picture does not touch the others of its batch. That is one whose bytes are broken,
@@ -139,7 +139,6 @@ def describe_explanation(trained: TrainedNetwork) -> dict | None:
 
 def _create_network(trained: TrainedNetwork, **arguments) -> Network:
     """Returns one graph function of resized pictures, which several signatures share."""
-    thresholds = tf.constant(trained.thresholds, tf.float32)  # [A]
 
     def network(images: tf.Tensor) -> Answers:  # [B, h, w, 3]
         outputs = trained.predict(images, **arguments)
@@ -147,7 +146,7 @@ def _create_network(trained: TrainedNetwork, **arguments) -> Network:
         answers = {
             "scores": scores,
             "probabilities": tf.cast(trained.probabilities(scores), tf.float32),
-            "predictions": tf.cast(scores > thresholds, tf.int32),  # DMM-CNN, Eq. 5
+            "predictions": tf.cast(trained.answers(scores), tf.int32),
         }
         if "landmarks" in outputs:
             answers["landmarks"] = tf.cast(outputs["landmarks"], tf.float32)  # [B, K, 2]

@@ -7,16 +7,20 @@ from typing import Any
 
 import keras
 import numpy as np
+from keras import ops
 
 from tfac.attributes import AttributeGroups, Mirroring, default_groups
 from tfac.errors import ConfigError, DataError
 from tfac.inference.calibration import Calibration
+from tfac.inference.consistency import ConsistentAnswers
 from tfac.inference.predict_step import create_predict_step
 from tfac.landmarks import LandmarkScheme, get_landmark_scheme
 from tfac.losses import AttributeLoss, get_attribute_loss
 from tfac.models import predict
 from tfac.photos.face_crops import ALIGNED
 from tfac.speed import accelerate
+
+_LEAST_CUT = 1e-3  # a threshold's probability, and 1 less it, as losses count it
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -37,6 +41,7 @@ class TrainedNetwork:
         accelerated: `predict_step` runs the model on the faster operations of `tfac.speed`.
         source: the folder that it is from, for messages and reports.
         calibration: turns scores into probabilities; None where `attribute_loss` does.
+        consistent: answers break no rule of `groups.label_rules`.
         step: training steps done.
         training: the options that it was trained with, as `TrainConfig.to_dict` has them.
         data: the data set it was trained on, as ``config.json`` has it; None where unknown.
@@ -55,6 +60,7 @@ class TrainedNetwork:
     accelerated: bool = True
     source: str = ""
     calibration: Calibration | None = None
+    consistent: bool = False
     step: int = 0
     training: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     data: Mapping[str, Any] | None = None
@@ -81,6 +87,7 @@ class TrainedNetwork:
                 by_kind = {
                     "part_groups": metadata["part_groups"],
                     "subjective_attributes": metadata["attribute_groups"]["subjective"],
+                    "label_rules": metadata.get("label_rules", []),
                 }
                 groups = AttributeGroups.from_dict(by_kind, attributes)
             scheme = metadata["landmark_scheme"]
@@ -96,6 +103,7 @@ class TrainedNetwork:
                 source=source,
                 calibration=metadata.get("calibration")
                 and Calibration.from_dict(metadata["calibration"], len(attributes)),
+                consistent=metadata.get("consistent", False),
                 step=metadata["step"],
                 training=metadata["training"],
             )
@@ -108,6 +116,26 @@ class TrainedNetwork:
     def probabilities(self, scores):
         """Returns probabilities in [0, 1] of scores [..., A], of the same shape."""
         return (self.calibration or self.attribute_loss).probabilities(scores)
+
+    def answers(self, scores):
+        """Returns what scores [B, A] are answered with, bool [B, A]; an array or a tensor.
+
+        An attribute is shown where its score is above its threshold (DMM-CNN, Eq. 5). Where answers
+        are to be consistent, those that break a rule are turned into the ones that break none and
+        of which, by the probabilities, most is expected to be right: in accuracy where thresholds
+        have a probability of one half, in balanced accuracy where they have the attribute's
+        frequency.
+        """
+        given = scores > ops.cast(self.thresholds, scores.dtype)
+        if not self.consistent:
+            return given
+        cuts = ops.clip(self.probabilities(self.thresholds), _LEAST_CUT, 1 - _LEAST_CUT)
+        losses = ops.abs(self.probabilities(scores) - cuts) / (2 * cuts * (1 - cuts))
+        return self._consistent_answers(given, losses) > 0.5
+
+    @functools.cached_property
+    def _consistent_answers(self) -> ConsistentAnswers:
+        return ConsistentAnswers(self.attributes, self.groups.label_rules)
 
     @property
     def flip(self) -> bool | Mirroring:

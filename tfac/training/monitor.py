@@ -10,6 +10,8 @@ import numpy as np
 from tfac.errors import TrainingError
 from tfac.evaluation.attention_pictures import draw_attention
 from tfac.evaluation.attribute_metrics import attribute_metrics, mean_over_attributes
+from tfac.evaluation.report import count_contradictions
+from tfac.label_rules import LabelRule
 from tfac.losses import AttributeLoss
 from tfac.progress import progress
 from tfac.training.checkpoints import TrainingState
@@ -28,6 +30,7 @@ class Monitor:
     Args:
         state: the run's state, read only.
         attributes: attribute names [A].
+        label_rules: what answers are held against.
         attribute_loss: says what probabilities the thresholds are.
         plan: the run's `tfac.training.loop.Plan`.
         batch_size: pictures a step.
@@ -41,6 +44,7 @@ class Monitor:
         state: TrainingState,
         *,
         attributes: Sequence[str],
+        label_rules: Sequence[LabelRule],
         attribute_loss: AttributeLoss,
         plan,
         batch_size: int,
@@ -50,6 +54,7 @@ class Monitor:
     ):
         self._state = state
         self._attributes = tuple(attributes)
+        self._label_rules = label_rules
         self._attribute_loss = attribute_loss
         self._plan = plan
         self._batch_size = batch_size
@@ -187,6 +192,12 @@ class Monitor:
             "validation/mean_majority_accuracy": mean_over_attributes(metrics["majority_accuracy"]),
             "validation/mean_balanced_accuracy": mean_over_attributes(metrics["balanced_accuracy"]),
         }
+        if self._label_rules:
+            answers = result.scores > state.thresholds.numpy()
+            found = count_contradictions(
+                self._attributes, self._label_rules, answers, result.labels, result.label_mask
+            )
+            means["validation/contradictions"] = found["contradictions"] / 100
         if result.landmark_loss is not None:
             means["validation/landmark_loss"] = result.landmark_loss
         if self._losses:

@@ -165,6 +165,7 @@ def _run(
     monitor = Monitor(
         state,
         attributes=info.attributes,
+        label_rules=info.groups.label_rules,
         attribute_loss=attribute_loss,
         plan=plan,
         batch_size=config.batch_size,

@@ -120,6 +120,7 @@ def test_evaluation_says_what_tfac_evaluate_says(tiny_records, tiny_export, tmp_
         split="train",
         min_balanced_accuracy=99.0,
         max_attribute_loss=60.0,
+        max_contradictions=1.0,
     )
     report = json.loads((evaluation.path / "metrics.json").read_text())
     found = json.loads((evaluation.path / "validation.json").read_text())
@@ -146,5 +147,8 @@ def test_evaluation_says_what_tfac_evaluate_says(tiny_records, tiny_export, tmp_
     assert (
         (blessing.path / "NOT_BLESSED").read_text().startswith("mean balanced accuracy: expected")
     )
+    assert report["contradictions"] > 1
+    (reason,) = [each for each in found["reasons"] if "label rule" in each]
+    assert f"at most 1 % of the pictures. Received: {report['contradictions']:.2f}" in reason
     metadata = json.loads((find_export(model) / "assets.extra" / "tfac.json").read_text())
     write_model_card(tmp_path, metadata, report)
