@@ -424,6 +424,7 @@ def test_weightings_go_with_class_balance_and_further_loss_terms(
     assert weights.std() > 0
     values = read_scalars(tmp_path)
     assert values["training/base_loss"][0] > 0
+    assert 0 <= values["validation/contradictions"][-1] <= 1
     assert values["attribute_weights/Young"][-1] == weights[39]
 
 
