@@ -22,7 +22,7 @@ from pipelines.engine.artifacts import (
 from pipelines.engine.component import component
 from pipelines.engine.origin import read_origin, write_origin
 from tfac.errors import ConfigError, DataError, ServingError
-from tfac.files import read_json, version_folders, write_json
+from tfac.files import put_in_place, read_json, version_folders, write_json
 
 PUSHED_FILE = "pushed.json"
 
@@ -108,7 +108,7 @@ def _push(model: Model, evaluation: ModelEvaluation, folder: Path) -> int:
         shutil.copytree(find_export(model), aside)
         _write_evaluation(aside, metrics)
         write_origin(aside, model, target)
-        os.rename(aside, target)  # fails where the version was exported meanwhile
+        put_in_place(aside, target)  # fails where the version was exported meanwhile
     except OSError as error:
         raise DataError(f"{target}: cannot be written: {error}") from error
     finally:
