@@ -1,6 +1,5 @@
 """Pusher: puts a blessed model into service, as the next version of its folder."""
 
-import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -165,6 +164,6 @@ def _remove_oldest(folder: Path, keep: int, used: set[int] | None) -> list[int]:
         return []
     removed = [version for version in list(version_folders(folder))[:-keep] if version not in used]
     for version in removed:
-        os.rename(folder / str(version), folder / _REMOVED)  # whole, or not there
+        (folder / str(version)).rename(folder / _REMOVED)  # whole, or not there
         shutil.rmtree(folder / _REMOVED)
     return removed
