@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import re
 from pathlib import Path
 
 import pytest
@@ -106,6 +107,15 @@ def test_benchmarks_import_what_is_there():
                 module = importlib.import_module(node.module)
                 for alias in node.names:
                     assert hasattr(module, alias.name), f"{path.name}: {node.module}.{alias.name}"
+
+
+def test_new_names_are_given_by_what_has_the_disk_hold_them():
+    """`tfac.files.put_in_place` alone renames what is whole."""
+    renames = re.compile(r"os\.(replace|renames?)\(|shutil\.move")
+    for part in ("tfac", "pipelines"):
+        for path in sorted((ROOT / part).rglob("*.py")):
+            if path != ROOT / "tfac" / "files.py":
+                assert not renames.search(path.read_text()), path
 
 
 def test_attribute_names_are_written_once():

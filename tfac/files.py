@@ -4,6 +4,8 @@ What is written lies aside in the same folder until it is whole, and is then ren
 """
 
 import contextlib
+import fcntl
+import functools
 import json
 import os
 import shutil
@@ -17,8 +19,8 @@ import filelock
 
 from tfac.errors import ConfigError, DataError
 
-_ASIDE = ".writing"  # ends the name of a folder that is not whole
-_BEGINNING = 60  # seconds in which such a folder may not be held yet
+_ASIDE = ".writing"  # in the name of a file, and at the end of a folder's, that is not whole
+_BEGINNING = 60  # seconds in which such a file or folder may not be held yet
 
 
 @contextlib.contextmanager
@@ -26,20 +28,35 @@ def whole_file(path: str | os.PathLike) -> Iterator[Path]:
     """Yields a path beside `path` to write to; renames it to `path` when the block succeeds.
 
     The temporary name keeps the suffix of `path`, so libraries that choose a format by suffix work.
-    On any error the temporary file is removed and `path` is left as it was.
+    On any error the temporary file is removed and `path` is left as it was. Those that killed
+    processes have left in the folder are removed when a process first writes there.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent)
-    os.close(handle)
+    _clear_files(path.parent.resolve())
+    handle, name = tempfile.mkstemp(
+        prefix=f".{path.stem}.", suffix=_ASIDE + path.suffix, dir=path.parent
+    )
     aside = Path(name)
     try:
+        with contextlib.suppress(OSError):  # a file system without locks
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         aside.chmod(0o666 & ~_umask())
         yield aside
-        _flush(aside)
-        os.replace(aside, path)
+        put_in_place(aside, path)
     finally:
         aside.unlink(missing_ok=True)
+        os.close(handle)
+
+
+@functools.cache  # a folder may get many files
+def _clear_files(folder: Path) -> None:
+    for rest in folder.glob(f".*{_ASIDE}*"):
+        with contextlib.suppress(OSError):
+            if rest.is_file() and time.time() - rest.stat().st_mtime > _BEGINNING:
+                with open(rest, "rb") as held:
+                    fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    rest.unlink()
 
 
 @contextlib.contextmanager
@@ -63,12 +80,36 @@ def whole_directory(path: str | os.PathLike) -> Iterator[Path]:
         at_end.callback(shutil.rmtree, aside, ignore_errors=True)
         aside.chmod(0o777 & ~_umask())
         yield aside
-        for file in aside.rglob("*"):
-            if file.is_file():
-                _flush(file)
         if path.exists():
             raise FileExistsError(f"expected no file or folder at {path}, but it exists")
-        os.replace(aside, path)
+        put_in_place(aside, path)
+
+
+def put_in_place(aside: Path, path: Path) -> None:
+    """Renames a file or folder once the disk has all of it, and has the disk hold the new name.
+
+    Otherwise after a power cut the new name might stand for nothing.
+
+    Raises:
+        OSError: as of `os.replace`; for one, `path` is a folder with something in it.
+    """
+    parts = (part for part in aside.rglob("*") if part.is_file() or part.is_dir())
+    flush(aside, *parts)
+    os.replace(aside, path)
+    flush(path.parent)
+
+
+def flush(*paths: Path) -> None:
+    """Has the disk hold what files have, and the names that are in folders."""
+    for path in paths:
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        except OSError:
+            if not path.is_dir():  # some file systems cannot do it for folders
+                raise
+        finally:
+            os.close(handle)
 
 
 @contextlib.contextmanager
@@ -162,12 +203,6 @@ def version_folders(directory: str | os.PathLike) -> dict[int, Path]:
         return {}
     numbered = {version_number(path.name): path for path in sorted(folders)}
     return {version: numbered[version] for version in sorted(numbered.keys() - {None})}
-
-
-def _flush(file: Path) -> None:
-    """Has the disk hold what a file has, lest after a power cut its new name stands for nothing."""
-    with open(file, "rb") as opened:
-        os.fsync(opened.fileno())
 
 
 def _umask() -> int:

@@ -1,6 +1,5 @@
 """Pusher: puts a blessed model into service, as the next version of its folder."""
 
-import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,7 +21,7 @@ from pipelines.engine.artifacts import (
 from pipelines.engine.component import component
 from pipelines.engine.origin import read_origin, write_origin
 from tfac.errors import ConfigError, DataError, ServingError
-from tfac.files import read_json, version_folders, write_json
+from tfac.files import put_in_place, read_json, version_folders, write_json
 
 PUSHED_FILE = "pushed.json"
 
@@ -108,7 +107,7 @@ def _push(model: Model, evaluation: ModelEvaluation, folder: Path) -> int:
         shutil.copytree(find_export(model), aside)
         _write_evaluation(aside, metrics)
         write_origin(aside, model, target)
-        os.rename(aside, target)  # fails where the version was exported meanwhile
+        put_in_place(aside, target)  # fails where the version was exported meanwhile
     except OSError as error:
         raise DataError(f"{target}: cannot be written: {error}") from error
     finally:
@@ -165,6 +164,6 @@ def _remove_oldest(folder: Path, keep: int, used: set[int] | None) -> list[int]:
         return []
     removed = [version for version in list(version_folders(folder))[:-keep] if version not in used]
     for version in removed:
-        os.rename(folder / str(version), folder / _REMOVED)  # whole, or not there
+        (folder / str(version)).rename(folder / _REMOVED)  # whole, or not there
         shutil.rmtree(folder / _REMOVED)
     return removed

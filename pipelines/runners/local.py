@@ -8,7 +8,6 @@ folders aside and records that say "running"; the next run on the root clears bo
 import contextlib
 import dataclasses
 import functools
-import os
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -39,6 +38,7 @@ from pipelines.engine.store import (
 )
 from pipelines.runners.step import call_in_process_of_its_own
 from tfac import errors
+from tfac.files import put_in_place
 from tfac.training.interruption import Interrupted
 
 _ASIDE = ".running-"
@@ -319,7 +319,7 @@ def _rename(aside: Path, folder: Path) -> None:
             f"expected no {folder}: it is of other records than those in use. Give the records "
             "back their place, or choose another root"
         )
-    os.replace(aside, folder)
+    put_in_place(aside, folder)
 
 
 def _aside(folder: Path, name: str | int) -> Path:

@@ -81,7 +81,7 @@ def main() -> int:
     from tfac.data_report.report import create_report
     from tfac.data_report.schema import create_schema, read_schema, write_schema
     from tfac.data_report.statistics import read_pictures, read_statistics
-    from tfac.files import whole_file, write_json
+    from tfac.files import only_writer, whole_file, write_json
     from tfac.label_rules import read_rules
 
     info = read_info(_DATA_DIR.value)
@@ -89,44 +89,47 @@ def main() -> int:
     rules = info.groups.label_rules
     if _LABEL_RULES.value:
         rules = read_rules(Path(_LABEL_RULES.value), info.attributes)
-    statistics = {name: read_statistics(info, name) for name, count in info.splits.items() if count}
-    report = create_report(
-        info,
-        statistics,
-        min_side=_MIN_SIDE.value,
-        max_drift=_MAX_DRIFT.value,
-        rules=rules,
-        schema=schema,
-    )
-    examples = [(each["pictures"][:2], "copies") for each in report["duplicates"]]
-    examples += [(e["pictures"], f"{e['bits']} bits") for e in report["near_duplicates"]]
-    examples = examples[:_EXAMPLES]
-    names = {name for pair, _ in examples for name in pair}
-    pictures = {}
-    for split in statistics:
-        keys = {name.removeprefix(f"{split}/") for name in names if name.startswith(f"{split}/")}
-        found = read_pictures(info, split, keys)
-        pictures |= {f"{split}/{key}": picture for key, picture in found.items()}
-    pairs = [(f"{a}\n{b}\n{text}", pictures[a], pictures[b]) for (a, b), text in examples]
-
     output_dir = Path(_OUTPUT_DIR.value or Path("runs", "data_report", info.name))
-    figures = {
-        "frequencies.png": ("How often each attribute is shown", draw_frequencies(report)),
-        "correlations.png": ("Which attributes occur together", draw_correlations(report)),
-        "landmarks.png": ("Mean landmarks", draw_mean_landmarks(report)),
-        "pairs.png": ("Copies and near copies", draw_pairs(pairs) if pairs else None),
-    }
-    figures = {file: drawn for file, drawn in figures.items() if drawn[1] is not None}
-    for file, (_, figure) in figures.items():
-        with whole_file(output_dir / file) as aside:
-            figure.savefig(aside)
-    summaries = {split: part.summary for split, part in statistics.items()}
-    write_schema(create_schema(info, summaries), output_dir / "schema.pbtxt")
-    write_json(output_dir / "report.json", report)
-    headings = {file: heading for file, (heading, _) in figures.items()}
-    with whole_file(output_dir / "index.html") as aside:
-        aside.write_text(render_page(report, headings), encoding="utf-8")
-
+    with only_writer(output_dir, "--output_dir"):
+        statistics = {
+            name: read_statistics(info, name) for name, count in info.splits.items() if count
+        }
+        report = create_report(
+            info,
+            statistics,
+            min_side=_MIN_SIDE.value,
+            max_drift=_MAX_DRIFT.value,
+            rules=rules,
+            schema=schema,
+        )
+        examples = [(each["pictures"][:2], "copies") for each in report["duplicates"]]
+        examples += [(e["pictures"], f"{e['bits']} bits") for e in report["near_duplicates"]]
+        examples = examples[:_EXAMPLES]
+        names = {name for pair, _ in examples for name in pair}
+        pictures = {}
+        for split in statistics:
+            keys = {
+                name.removeprefix(f"{split}/") for name in names if name.startswith(f"{split}/")
+            }
+            found = read_pictures(info, split, keys)
+            pictures |= {f"{split}/{key}": picture for key, picture in found.items()}
+        pairs = [(f"{a}\n{b}\n{text}", pictures[a], pictures[b]) for (a, b), text in examples]
+        figures = {
+            "frequencies.png": ("How often each attribute is shown", draw_frequencies(report)),
+            "correlations.png": ("Which attributes occur together", draw_correlations(report)),
+            "landmarks.png": ("Mean landmarks", draw_mean_landmarks(report)),
+            "pairs.png": ("Copies and near copies", draw_pairs(pairs) if pairs else None),
+        }
+        figures = {file: drawn for file, drawn in figures.items() if drawn[1] is not None}
+        for file, (_, figure) in figures.items():
+            with whole_file(output_dir / file) as aside:
+                figure.savefig(aside)
+        summaries = {split: part.summary for split, part in statistics.items()}
+        write_schema(create_schema(info, summaries), output_dir / "schema.pbtxt")
+        write_json(output_dir / "report.json", report)
+        headings = {file: heading for file, (heading, _) in figures.items()}
+        with whole_file(output_dir / "index.html") as aside:
+            aside.write_text(render_page(report, headings), encoding="utf-8")
     print(format_report(report))
     print(
         f"\nwritten: {output_dir / 'index.html'}, report.json, schema.pbtxt, {', '.join(figures)}"

@@ -17,6 +17,7 @@ from tfac.cli import import_tensorflow_quietly, run_program
 from tfac.progress import progress
 
 if TYPE_CHECKING:
+    from tfac.data.records.info import RecordsInfo
     from tfac.evaluation.split_scores import SplitScores
     from tfac.inference.trained_network import TrainedNetwork
 
@@ -87,20 +88,39 @@ def main() -> None:
     """Evaluates, prints the table and writes the report and its picture."""
     import_tensorflow_quietly()
 
+    from tfac.data.records.info import read_info
+    from tfac.evaluation.charts import draw_bars, draw_reliability
+    from tfac.evaluation.report import format_report, write_report
+    from tfac.files import only_writer
+
+    info = read_info(_DATA_DIR.value)
+    network, default_output_dir = _load_network()
+    output_dir = Path(_OUTPUT_DIR.value or default_output_dir / _SPLIT.value)
+    with only_writer(output_dir, "--output_dir"):
+        report, split_scores = _evaluate(network, info)
+        print(format_report(report, network.probabilities))
+        write_report(report, output_dir / "metrics.json")
+        draw_bars(report, output_dir / "accuracy.png")
+        draw_reliability(split_scores, output_dir / "reliability.png")
+    written = (output_dir / name for name in ("metrics.json", "accuracy.png", "reliability.png"))
+    print("\nwritten:", "\n         ".join(map(str, written)))
+    print(f"next:    {shlex.join(_next_command(output_dir))}")
+
+
+def _evaluate(
+    network: "TrainedNetwork", info: "RecordsInfo"
+) -> "tuple[dict[str, Any], SplitScores]":
+    """Returns the report that the flags ask for, and what it is of."""
     import numpy as np
 
-    from tfac.data.records.info import read_info
     from tfac.data.records.pipeline import evaluation_dataset, read_batches
-    from tfac.evaluation.charts import draw_bars, draw_reliability
     from tfac.evaluation.frequencies import describe_changes, read_frequencies
-    from tfac.evaluation.report import format_report, summarise, write_report
+    from tfac.evaluation.report import summarise
     from tfac.evaluation.slices import parse_slices
     from tfac.evaluation.split_scores import score_split
     from tfac.training.class_balance import count_labels
     from tfac.training.thresholds import choose_thresholds, shifted
 
-    info = read_info(_DATA_DIR.value)
-    network, default_output_dir = _load_network()
     slicings = parse_slices(_SLICES.value, network.attributes)
 
     def score(split: str) -> "SplitScores":
@@ -144,14 +164,7 @@ def main() -> None:
             network.attributes, thresholds, split_scores, slicings, network.groups.label_rules
         ),
     }
-    output_dir = Path(_OUTPUT_DIR.value or default_output_dir / _SPLIT.value)
-    write_report(report, output_dir / "metrics.json")
-    draw_bars(report, output_dir / "accuracy.png")
-    draw_reliability(split_scores, output_dir / "reliability.png")
-    print(format_report(report, network.probabilities))
-    written = (output_dir / name for name in ("metrics.json", "accuracy.png", "reliability.png"))
-    print("\nwritten:", "\n         ".join(map(str, written)))
-    print(f"next:    {shlex.join(_next_command(output_dir))}")
+    return report, split_scores
 
 
 def _load_network() -> "tuple[TrainedNetwork, Path]":

@@ -92,7 +92,7 @@ def main() -> int:
     import_tensorflow_quietly()
 
     from tfac.data.records.info import read_info
-    from tfac.training.curves import draw_curves
+    from tfac.training.curves import are_drawn, draw_curves
     from tfac.training.devices import is_chief
     from tfac.training.fitting import fit_to_data
     from tfac.training.interruption import Interrupted
@@ -108,7 +108,10 @@ def main() -> int:
         run_training(config, _DATA_DIR.value, workdir)
         if not is_chief(config):
             return 0
-        draw_curves(f"{workdir}/tensorboard", f"{workdir}/curves.png")
+        drawn_from, curves = f"{workdir}/tensorboard", f"{workdir}/curves.png"
+        is_new = not are_drawn(drawn_from, curves)
+        if is_new:
+            draw_curves(drawn_from, curves)
     except Interrupted as interrupted:
         print(
             f"Stopped by {interrupted}; a checkpoint is saved in {workdir}/checkpoints. "
@@ -118,7 +121,10 @@ def main() -> int:
         return 128 + interrupted.signal_number
     split = "test" if info.splits.get("test") else config.validation_split
     data_dir = f"--data_dir={_DATA_DIR.value}"
-    print(f"Wrote {workdir}: config.json, checkpoints/, tensorboard/, curves.png\nNext:")
+    if is_new:
+        print(f"Wrote {workdir}: config.json, checkpoints/, tensorboard/, curves.png\nNext:")
+    else:
+        print(f"{workdir} has this run, which has ended: nothing was written\nNext:")
     for command in (
         ["tensorboard", f"--logdir={workdir}/tensorboard"],
         ["tfac-evaluate", f"--workdir={workdir}", data_dir, f"--split={split}"],

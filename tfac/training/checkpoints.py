@@ -1,7 +1,9 @@
 """What a run is made of, and its checkpoints."""
 
 import dataclasses
+import functools
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable
@@ -11,7 +13,7 @@ import keras
 import tensorflow as tf
 
 from tfac.errors import DataError
-from tfac.files import read_json, write_json
+from tfac.files import flush, read_json, write_json
 from tfac.inference.calibration import Calibration
 from tfac.training.schedules import NoPlateau, PlateauSchedule
 from tfac.training.weighting import Weighting
@@ -90,22 +92,29 @@ CALIBRATION_FILE = "calibration.json"
 class Checkpoints:
     """The checkpoints of a workdir; each appears whole or not at all.
 
+    Nothing in the folder is touched before the first save.
+
     Args:
         workdir: the run's folder; checkpoints go to its subfolder `checkpoints`.
         state: what is saved and restored.
         writes: whether this process saves; of several workers the chief alone does.
+
+    Raises:
+        DataError: there were checkpoints, but none is whole.
     """
 
     def __init__(self, workdir: Path, state: TrainingState, writes: bool = True):
         self._writes = writes
         self._workdir, self._state = workdir, state
-        if writes:
-            _clear(workdir)
         parts = {field.name: getattr(state, field.name) for field in dataclasses.fields(state)}
         parts["model"] = _variables(state.model)
-        self._manager = tf.train.CheckpointManager(
-            tf.train.Checkpoint(**parts), str(workdir / "checkpoints"), max_to_keep=_KEPT
-        )
+        self._checkpoint, self._found = tf.train.Checkpoint(**parts), _whole_checkpoints(workdir)
+
+    @functools.cached_property
+    def _manager(self) -> tf.train.CheckpointManager:
+        _clear(self._workdir)
+        folder = str(self._workdir / "checkpoints")
+        return tf.train.CheckpointManager(self._checkpoint, folder, max_to_keep=_KEPT)
 
     def save(self, calibration: Calibration | None = None) -> None:
         """Saves the state, and the calibration that came from its validation, if any.
@@ -117,7 +126,8 @@ class Checkpoints:
             if calibration is not None:
                 record = {"step": int(self._state.step.numpy()), **calibration.to_dict()}
                 write_json(self._workdir / CALIBRATION_FILE, record)
-            self._manager.save()
+            path = Path(self._manager.save())
+            flush(*path.parent.glob(f"{path.name}.*"), path.parent)
 
     def restore_latest(self) -> bool:
         """Restores the newest whole checkpoint into the state; False if there is none.
@@ -125,11 +135,10 @@ class Checkpoints:
         Raises:
             DataError: no checkpoint belongs to this model and optimizer, or all are damaged.
         """
-        paths = _whole_checkpoints(self._workdir)
-        if paths:
-            checkpoint = self._manager.checkpoint
-            _restore_first(paths, lambda path: checkpoint.restore(path).assert_consumed())
-        return bool(paths)
+        if self._found:
+            restore = self._checkpoint.restore
+            _restore_first(self._found, lambda path: restore(path).assert_consumed())
+        return bool(self._found)
 
 
 def has_checkpoint(workdir: Path) -> bool:
@@ -145,6 +154,10 @@ def _whole_checkpoints(workdir: Path) -> list[str]:
     """Returns the checkpoints that have all their files, the newest first.
 
     Files are looked at, not TensorFlow's list of them, which may be damaged or name what is gone.
+
+    Raises:
+        DataError: there is something of checkpoints, but none is whole. (What is of the first
+            alone, and no index, is of a save that was stopped before there was any checkpoint.)
     """
     folder = workdir / "checkpoints"
     indices = {path.stem[5:]: path for path in folder.glob("ckpt-*.index")}
@@ -153,7 +166,8 @@ def _whole_checkpoints(workdir: Path) -> list[str]:
         for number, path in indices.items()
         if number.isdecimal() and any(folder.glob(f"{path.stem}.data-*"))
     }
-    if not whole and (folder / "checkpoint").exists():
+    parts = {path.name for path in folder.glob("*") if path.is_file()}
+    if not whole and not all(re.match(r"ckpt-1\.(?!index$)", name) for name in parts):
         raise DataError(
             f"{folder}: expected a whole checkpoint (ckpt-N.index and ckpt-N.data-...), but there "
             "is none any more. Bring its files back, or remove the folder to begin anew"

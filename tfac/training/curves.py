@@ -13,6 +13,12 @@ MOST_THRESHOLDS = 10  # as many as figure 7 shows
 Series = dict[str, tuple[np.ndarray, np.ndarray]]
 
 
+def are_drawn(tensorboard_dir: str | Path, path: str | Path) -> bool:
+    """Says whether the picture at `path` is of all that is in `tensorboard_dir`."""
+    path, events = Path(path), Path(tensorboard_dir).glob("*")
+    return path.exists() and all(event.stat().st_mtime <= path.stat().st_mtime for event in events)
+
+
 def draw_curves(tensorboard_dir: str | Path, path: str | Path) -> None:
     """Draws losses, accuracy, attribute weights and thresholds over steps (figures 5 to 7).
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from tfac.errors import ConfigError, TrainingError
+from tfac.errors import ConfigError, TfacError, TrainingError
 from tfac.training.config import TrainConfig
 
 _CPU_INFO = Path("/proc/cpuinfo")
@@ -37,8 +37,8 @@ class Devices:
     With several devices the batch is shared out, losses and gradients are those of the whole batch,
     but batch normalisation takes its statistics from each device's own share.
 
-    With several workers every one has to call `gather`, `require_same` and `largest`, in the same
-    order, and each gets the whole.
+    With several workers every one has to call `gather`, `require_same`, `largest` and
+    `refuse_together`, in the same order, and each gets the whole.
 
     Args:
         config: the options.
@@ -91,6 +91,16 @@ class Devices:
     def largest(self, number: int) -> int:
         """Returns the largest of every worker's number."""
         return int(self.gather(tf.constant([number])).max()) if self._has_others else number
+
+    def refuse_together(self, error: TfacError | None) -> None:
+        """Raises `error`, if there is any; in the other workers too, which would wait for this one.
+
+        Raises:
+            TfacError: `error`.
+            TrainingError: another worker has one.
+        """
+        if self.largest(int(error is not None)):
+            raise error or TrainingError("another worker cannot go on, and says why")
 
     @contextlib.contextmanager
     def end_with_others(self) -> Iterator[None]:

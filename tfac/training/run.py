@@ -16,7 +16,7 @@ from tfac.data.records.pipeline import (
     read_batches,
     train_dataset,
 )
-from tfac.errors import ConfigError, TrainingError
+from tfac.errors import ConfigError, DataError, TrainingError
 from tfac.evaluation.frequencies import count_shown, describe_changes
 from tfac.files import only_writer
 from tfac.inference.predict_step import create_predict_step
@@ -39,7 +39,7 @@ from tfac.training.class_balance import (
     describe_missing,
 )
 from tfac.training.config import TrainConfig
-from tfac.training.devices import Devices, describe_slowness, is_chief
+from tfac.training.devices import Devices, describe_slowness
 from tfac.training.interruption import Interrupted, stop_on_signals
 from tfac.training.layer_rates import layer_rates
 from tfac.training.linear_probe import fit_head
@@ -61,6 +61,7 @@ from tfac.training.workdir import (
     claim_workdir,
     create_network,
     with_kept_backbone,
+    write_record,
 )
 
 _CALIBRATION_PICTURES = 128
@@ -86,7 +87,7 @@ def run_training(
     The workdir then has ``config.json``, ``checkpoints/``, ``tensorboard/`` and a copy of a
     backbone of the user's own. Whatever moment the process was killed at, the same call goes on
     from the last checkpoint, and on a CPU ends with the same weights, bit for bit, as a run that
-    was never stopped.
+    was never stopped. A finished run is left as it is, and need not be writable.
 
     Args:
         config: the options.
@@ -101,37 +102,70 @@ def run_training(
     Raises:
         ConfigError: options that do not fit the data, the machine or the workdir's earlier run, or
             another process trains in the workdir.
-        DataError: the data set or a checkpoint is missing or damaged.
+        DataError: the data set or a checkpoint is missing or damaged, or the workdir of a run that
+            has not ended cannot be written.
         TrainingError: a loss became NaN or infinite, another worker has ended, or loss scaling left
             out every step.
         Interrupted: SIGTERM or Ctrl-C, after the state was saved.
     """
     workdir, info = Path(workdir), read_info(data_dir)
     _require_splits(config, info)
-    alone = only_writer(workdir, "workdir") if is_chief(config) else contextlib.nullcontext()
-    with alone:
-        return _run(config, info, workdir, callbacks, show_progress, weighting, attribute_loss)
+    devices = Devices(config)
+    with devices.end_with_others(), _alone(workdir, devices) as unwritable:
+        return _run(
+            config,
+            info,
+            workdir,
+            devices,
+            unwritable,
+            callbacks,
+            show_progress and devices.writes,
+            weighting,
+            attribute_loss,
+        )
+
+
+@contextlib.contextmanager
+def _alone(workdir: Path, devices: Devices) -> Iterator[DataError | None]:
+    """Holds the workdir against other runs; yields why nothing can be written there, if so.
+
+    Raises:
+        ConfigError: another process trains there.
+    """
+    refused = unwritable = None
+    with contextlib.ExitStack() as held:
+        if devices.writes:
+            try:
+                held.enter_context(only_writer(workdir, "workdir"))
+            except ConfigError as error:
+                refused = error
+            except DataError as error:
+                unwritable = error
+        devices.refuse_together(refused)
+        yield unwritable
 
 
 def _run(
     config: TrainConfig,
     info: RecordsInfo,
     workdir: Path,
+    devices: Devices,
+    unwritable: DataError | None,
     callbacks: Sequence[keras.callbacks.Callback],
     show_progress: bool,
     weighting: Weighting | None,
     attribute_loss: AttributeLoss | None,
 ) -> TrainingState:
-    devices = Devices(config)
-    show_progress = show_progress and devices.writes
+    writes = devices.writes and not unwritable
     if not has_checkpoint(workdir):
+        devices.refuse_together(unwritable)
         check_initial_workdir(config, info)
-    claim_workdir(workdir, config, info, devices.writes)
+    is_longer = claim_workdir(workdir, config, info, writes)
     devices.require_same("the options and the data set", (config.to_dict(), info.fingerprint))
     set_reproducible(config.seed)
 
     plan = create_plan(config, info.splits[config.train_split])
-    counts = cached_label_counts(workdir, info, config.train_split, show_progress, devices.writes)
+    counts = cached_label_counts(workdir, info, config.train_split, show_progress, writes)
     if show_progress and (missing := describe_missing(counts, info.attributes)):
         print(f"warning: split {config.train_split} has {missing}", flush=True)
     if show_progress and (slow := describe_slowness(config)):
@@ -140,8 +174,11 @@ def _run(
         weights = class_weights(counts, config.class_balance)
         attribute_loss = get_attribute_loss(config.attribute_loss, weights)
     state = _create_state(with_kept_backbone(config, workdir), info, plan, devices, weighting)
-    checkpoints = Checkpoints(workdir, state, devices.writes)
-    if not checkpoints.restore_latest():
+    checkpoints = Checkpoints(workdir, state, writes)
+    if checkpoints.restore_latest():
+        if is_longer and writes:
+            write_record(workdir, config, info)
+    else:
         if config.initial_workdir:
             _start_from(config, state)
         if config.freeze:
@@ -149,6 +186,9 @@ def _run(
         elif config.backbone_weights == "dlib":
             _calibrate(config, info, state.model)
     devices.require_same("the step that workdir's checkpoint is of", int(state.step.numpy()))
+    is_finished = plan.total_steps == int(state.step.numpy()) == int(state.validated_step.numpy())
+    if not is_finished:
+        devices.refuse_together(unwritable)
     train_step = create_train_step(
         state,
         attribute_loss=attribute_loss,
@@ -160,7 +200,7 @@ def _run(
         guidance=config.guidance,
         rates=layer_rates(backbones(state.model), config.backbone_rate, config.first_layer_rate),
     )
-    summaries = Summaries(workdir / "tensorboard" if devices.writes else None)
+    summaries = Summaries(workdir / "tensorboard" if writes and not is_finished else None)
     summaries.write_hyperparameters(config.to_dict())
     monitor = Monitor(
         state,
@@ -180,11 +220,7 @@ def _run(
     )
     distribute = devices.strategy.experimental_distribute_dataset
     validation_batches = distribute(_validation_dataset(config, info))
-    with (
-        devices.end_with_others(),
-        stop_on_signals(devices.largest) as interruption,
-        monitor.running(),
-    ):
+    with stop_on_signals(devices.largest) as interruption, monitor.running():
 
         def validate_all() -> ValidationResult:
             batches = read_batches(validation_batches, info, config.validation_split)

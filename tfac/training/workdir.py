@@ -200,30 +200,22 @@ def _require_image_size(model: keras.Model, config: TrainConfig) -> None:
 
 def claim_workdir(
     workdir: Path, config: TrainConfig, info: RecordsInfo, writes: bool = True
-) -> None:
+) -> bool:
     """Writes ``config.json`` into a new workdir, or makes sure that an old one's is the same.
 
     A workdir without a checkpoint has nothing to go on with and counts as new. A new one gets a
     copy of a backbone of the user's own too. More epochs than an old one's are the same run where
     it would have come to that run's end as it did. Nothing is written unless `writes`.
 
+    Returns:
+        Whether the epochs are more, and `write_record` is to say so once the checkpoint is read.
+
     Raises:
         ConfigError: the workdir holds a run with other options or other data; names them, and what
             to give for more epochs. Or there is no such backbone.
         DataError: the workdir's ``config.json`` cannot be read.
     """
-    own_groups = None if info.groups == default_groups(info.attributes) else info.groups.to_dict()
-    data = {
-        "name": info.name,
-        "fingerprint": info.fingerprint,
-        "attributes": list(info.attributes),
-        "attribute_groups": own_groups,
-        "landmark_scheme": info.landmark_scheme.name,
-        "faces": info.faces,
-        "face_detector": info.face_detector,
-        "splits": dict(info.splits),
-    }
-    record = {"config": config.to_dict(), "data": data, "versions": _versions()}
+    record = _record(config, info)
     if has_checkpoint(workdir):
         before = read_record(workdir)
         # Options that its version of tfac did not have yet count as at their defaults.
@@ -237,9 +229,8 @@ def claim_workdir(
         }
         longer = config.epochs > before["config"]["epochs"]
         if longer and list(differences) == ["config.epochs"] and _can_be_longer(before, info):
-            if writes:
-                write_json(workdir / CONFIG_FILE, record, indent=2)
-        elif differences:
+            return True
+        if differences:
             way = "give the same ones to go on with it, or another workdir"
             if longer:
                 way += (
@@ -254,7 +245,28 @@ def claim_workdir(
     elif writes:
         if config.has_own_backbone:
             _keep_backbone(config, workdir)
-        write_json(workdir / CONFIG_FILE, record, indent=2)
+        write_record(workdir, config, info)
+    return False
+
+
+def write_record(workdir: Path, config: TrainConfig, info: RecordsInfo) -> None:
+    """Writes ``config.json``: a run's options, what it learns from and with which versions."""
+    write_json(workdir / CONFIG_FILE, _record(config, info), indent=2)
+
+
+def _record(config: TrainConfig, info: RecordsInfo) -> dict[str, Any]:
+    own_groups = None if info.groups == default_groups(info.attributes) else info.groups.to_dict()
+    data = {
+        "name": info.name,
+        "fingerprint": info.fingerprint,
+        "attributes": list(info.attributes),
+        "attribute_groups": own_groups,
+        "landmark_scheme": info.landmark_scheme.name,
+        "faces": info.faces,
+        "face_detector": info.face_detector,
+        "splits": dict(info.splits),
+    }
+    return {"config": config.to_dict(), "data": data, "versions": _versions()}
 
 
 def _can_be_longer(record: dict[str, Any], info: RecordsInfo) -> bool:

@@ -20,7 +20,7 @@ from tfac.data.preparing.workers import Workers
 from tfac.data.records.features import record_features, record_metadata
 from tfac.data.records.info import TFRECORD_FRAME_BYTES
 from tfac.errors import DataError
-from tfac.files import whole_file
+from tfac.files import put_in_place, whole_file
 from tfac.landmarks import LandmarkScheme
 from tfac.progress import progress
 
@@ -140,7 +140,7 @@ def write_data_set(
         _write_shards(data_set, unfinished, workers)
         _write_info(data_set, unfinished)
         path.parent.mkdir(parents=True, exist_ok=True)
-        os.replace(unfinished, path)
+        put_in_place(unfinished, path)
     except OSError as error:
         raise DataError(f"{path}: records cannot be written: {error}") from error
     return path
