@@ -129,10 +129,11 @@ def _look(
     Raises:
         DataError: it cannot be read.
     """
-    photo = open_photo(folder / name)
     if whole:
-        return faces_of(photo, None)
-    return faces_of(photo, detector_for(metadata, *choice), search_size)
+        return faces_of(open_photo(folder / name), None)
+    detector = detector_for(metadata, *choice)
+    photo = open_photo(folder / name, search_size=search_size or detector.search_size)
+    return faces_of(photo, detector, search_size)
 
 
 @functools.lru_cache(maxsize=1)

@@ -1,14 +1,17 @@
 """`crop_faces` is tested where it predicts, in tests/inference/test_photo_prediction.py."""
 
+import io
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from tfac.data.synthetic.drawing import draw_face
 from tfac.data.synthetic.sampling import sample_face
+from tfac.photos import pictures
 from tfac.photos.face_crops import crop_faces, faces_of, overlap, shows_face_elsewhere
 from tfac.photos.face_detection import FaceDetector
-from tfac.photos.pictures import OpenedPhoto
+from tfac.photos.pictures import OpenedPhoto, open_photo
 
 
 def test_overlap_is_intersection_over_union():
@@ -88,3 +91,40 @@ def test_face_of_a_crop_is_in_its_place_at_any_size():
 def test_nothing_is_said_of_a_picture_without_a_face():
     picture = np.random.default_rng(0).integers(0, 256, (218, 178, 3), np.uint8)
     assert not shows_face_elsewhere(picture, FaceDetector(upsample=0))
+
+
+def jpeg_of(picture):
+    file = io.BytesIO()
+    Image.fromarray(picture).save(file, "JPEG", quality=95)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(("side", "decoded"), [(800, 1), (300, 2)])
+def test_a_large_jpeg_is_decoded_whole_for_small_faces_alone(side, decoded, monkeypatch):
+    picture = np.full((1200, 1600, 3), 90, np.uint8)
+    picture[200 : 200 + side, 500 : 500 + side], _ = draw_face(sample_face(0, "train", 3, 0), side)
+    encoded, detector = jpeg_of(picture), FaceDetector()
+    photo = open_photo(encoded, search_size=1000)
+    assert photo.image.shape == (600, 800, 3) and photo.scale == 2
+    opened = []
+    monkeypatch.setattr(
+        "tfac.photos.pictures._open",
+        lambda *arguments, original=pictures._open: (
+            opened.append(arguments),
+            original(*arguments),
+        )[1],
+    )
+    [found] = faces_of(photo, detector, 1000)
+    assert len(opened) == decoded - 1
+    [whole] = faces_of(open_photo(encoded), detector, 1000)
+    np.testing.assert_allclose(found.rectangle, whole.rectangle, atol=side / 20)
+    np.testing.assert_allclose(found.dlib_landmarks, whole.dlib_landmarks, atol=side / 40)
+    assert np.abs(found.image.astype(int) - whole.image).mean() < 4
+
+
+def test_what_is_searched_whole_is_decoded_whole():
+    encoded = jpeg_of(np.full((300, 400, 3), 90, np.uint8))
+    for search_size in (None, 300):
+        photo = open_photo(encoded, search_size=search_size)
+        assert photo.image.shape == (300, 400, 3) and photo.whole is None
+    assert open_photo(encoded, search_size=64).image.shape == (75, 100, 3)

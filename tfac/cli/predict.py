@@ -274,7 +274,8 @@ def _look(photo: Photo, detector: "FaceDetector | None"):
     if photo.error:
         return photo, []
     try:
-        opened = open_photo(photo.path)
+        search_size = detector and (_SEARCH_SIZE.value or detector.search_size)
+        opened = open_photo(photo.path, search_size=search_size)
     except DataError as error:
         return Photo(photo.path, error=str(error)), []
     if opened.has_pages:
@@ -285,7 +286,7 @@ def _look(photo: Photo, detector: "FaceDetector | None"):
     size = tuple(round(side * opened.scale) for side in opened.image.shape[1::-1])
     searched = None
     if detector is not None:
-        searched = (_SEARCH_SIZE.value or detector.search_size, detector.smallest_face)
+        searched = (search_size, detector.smallest_face)
     return Photo(photo.path, size=size, searched=searched), crops
 
 

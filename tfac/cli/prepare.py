@@ -220,9 +220,10 @@ _define(
     "attribute_groups",
     None,
     "JSON file with part_groups (part to attributes) and subjective_attributes, and perhaps "
-    "mirrored_pairs (of attributes that swap in a mirror image) and not_mirrored (those that it "
-    'does not tell); by default CelebA\'s, a part "other" for attributes that CelebA does not '
-    "have, and pairs of names with left and right.",
+    "mirrored_pairs (of attributes that swap in a mirror image), not_mirrored (those that it "
+    "does not tell) and label_rules (what cannot be together, as in "
+    'tfac/celeba_label_rules.json); by default CelebA\'s, a part "other" for attributes that '
+    "CelebA does not have, and pairs of names with left and right.",
 )
 _define(
     "folder",

@@ -146,7 +146,7 @@ def analyze(
             name = picture_name(photo, i)
             try:
                 source = as_predicted(photo, name, color_order)
-                opened = _opened(source, name)
+                opened = _opened(source, name, None if whole else finder.search_size)
             except DataError as error:
                 errors[i] = str(error)
                 continue
@@ -157,5 +157,9 @@ def analyze(
     return answers_given(PhotosFaces(answers), errors, is_one_picture(photos), on_error)
 
 
-def _opened(source: str | os.PathLike | bytes | np.ndarray, name: str) -> OpenedPhoto:
-    return OpenedPhoto(source) if isinstance(source, np.ndarray) else open_photo(source, name)
+def _opened(
+    source: str | os.PathLike | bytes | np.ndarray, name: str, search_size: int | None = None
+) -> OpenedPhoto:
+    if isinstance(source, np.ndarray):
+        return OpenedPhoto(source)
+    return open_photo(source, name, search_size)

@@ -2,7 +2,7 @@
 
 import dataclasses
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -24,6 +24,10 @@ ALIGNED, WHOLE = FACES = ("aligned", "whole")
 _IN_CROPS = np.array([(0.36, 0.35, 0.42), (0.9, 0.65, 0.75)])
 _LOOKED_AT = 640  # longer side of a picture that is looked at for this, pixels
 
+# The least width of a face's rectangle, pixels, to be cut out of a photo that was decoded at a
+# fraction: what crops show it at, so that nothing is enlarged.
+_LEAST_WIDTH = 95
+
 # Quarters by which a photo is turned, anticlockwise, until a face is found: many lie on their side
 # without saying so.
 _QUARTERS = (0, 1, 3, 2)
@@ -44,6 +48,14 @@ class FaceCrop:
     rectangle: Rectangle
     aligned: AlignedFace | None = None
     dlib_landmarks: np.ndarray | None = None
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Face:
+    """Where a face is, in pixels of a picture: left, top, right and bottom, and points to align."""
+
+    sides: np.ndarray
+    points: np.ndarray
 
 
 def takes_whole(metadata: Mapping[str, Any], aligned: bool | None) -> bool:
@@ -69,7 +81,11 @@ def faces_of(
     if detector is None:
         crops = [whole_crop(photo.image)]
     else:
-        crops = crop_faces(photo.image, detector, search_size)
+        found = _find(photo.image, detector, search_size)
+        if photo.whole and any(_width(face) < _LEAST_WIDTH for face in found):
+            small, photo = photo, photo.whole()
+            found = [_larger(face, small.scale / photo.scale) for face in found]
+        crops = _cut(photo.image, detector, found)
     return crops if photo.scale == 1 else [_enlarged(crop, photo.scale) for crop in crops]
 
 
@@ -104,6 +120,13 @@ def crop_faces(
     Returns:
         The faces, the largest first; none where none is found.
     """
+    return _cut(picture, detector, _find(picture, detector, search_size, turn))
+
+
+def _find(
+    picture: np.ndarray, detector: FaceDetector, search_size: int | None, turn: bool = True
+) -> list[_Face]:
+    """Returns where faces are, as `crop_faces` looks for them; the first is placed first."""
     size = detector.search_size if search_size is None else search_size
     scale = min(1.0, size / max(picture.shape[:2]))
     searched = picture
@@ -116,20 +139,41 @@ def crop_faces(
             break
     size = searched.shape[1::-1]
 
-    def crop(face: Detection) -> FaceCrop:
+    def place(face: Detection) -> _Face:
         points = _turned_back(detector.place(turned, face), quarters, size) / scale
-        aligned, landmarks = detector.align(picture, points)
         # The corners of rectangles lie between pixels, points on them.
         corners = _turned_back(np.reshape(face.rectangle, (2, 2)) - 0.5, quarters, size) + 0.5
-        sides = (*corners.min(axis=0), *corners.max(axis=0))
-        rectangle = tuple(round(float(side) / scale) for side in sides)
+        sides = np.array([*corners.min(axis=0), *corners.max(axis=0)])
+        return _Face(sides / scale, points)
+
+    return _each(place, found)
+
+
+def _cut(picture: np.ndarray, detector: FaceDetector, faces: list[_Face]) -> list[FaceCrop]:
+    def cut(face: _Face) -> FaceCrop:
+        aligned, landmarks = detector.align(picture, face.points)
+        rectangle = tuple(round(float(side)) for side in face.sides)
         return FaceCrop(aligned.image, rectangle, aligned, landmarks)
 
-    if len(found) < 2:
-        return [crop(face) for face in found]
+    return _each(cut, faces)
+
+
+def _each(function: Callable[[Any], Any], faces: list) -> list:
+    """Applies a function to all faces; where they are several, on all cores."""
+    if len(faces) < 2:
+        return [function(face) for face in faces]
     with ThreadPoolExecutor(os.cpu_count()) as threads:  # dlib lets others run meanwhile
         # The first loads the models.
-        return [crop(found[0]), *threads.map(crop, found[1:])]
+        return [function(faces[0]), *threads.map(function, faces[1:])]
+
+
+def _width(face: _Face) -> float:
+    return face.sides[2] - face.sides[0]
+
+
+def _larger(face: _Face, times: float) -> _Face:
+    """Returns a face of a picture decoded at a fraction as one of the whole."""
+    return _Face(face.sides * times, (face.points + 0.5) * times - 0.5)
 
 
 def _turned_back(points: np.ndarray, quarters: int, size: tuple[int, int]) -> np.ndarray:

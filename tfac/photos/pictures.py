@@ -9,7 +9,7 @@ import re
 import struct
 import zipfile
 import zlib
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import cached_property
 from pathlib import Path
 
@@ -34,6 +34,7 @@ MAX_PIXELS = 2**26
 MAX_SIDE = 2**16 - 1  # pixels of a picture's height or width; that of the JPEG format
 # The largest JPEG of which `open_photo` decodes a part: 134 million.
 MAX_REDUCED_PIXELS = 2**27
+_LEAST_SEARCHED = 0.8  # of the size at which faces are looked for, where a JPEG is decoded for it
 MAX_FILE_BYTES = 256 * 2**20
 
 Image.init()  # Pillow loads most of its formats on demand, but not where they are named
@@ -68,26 +69,34 @@ class OpenedPhoto:
 
     Attributes:
         image: uint8 [H, W, 3], RGB, upright.
-        scale: sides of the photo in those of `image`: 1, or about 2 where it was decoded at half.
+        scale: sides of the photo in those of `image`: 1, or about 2, 4 or 8 where it was decoded at
+            a fraction.
         has_pages: it is the first page of several of a TIFF.
+        whole: decodes all that may be decoded of it; None where `image` is that.
     """
 
     image: np.ndarray
     scale: float = 1.0
     has_pages: bool = False
+    whole: "Callable[[], OpenedPhoto] | None" = None
 
 
-def open_photo(source: bytes | str | os.PathLike, what: str = "") -> OpenedPhoto:
+def open_photo(
+    source: bytes | str | os.PathLike, what: str = "", search_size: int | None = None
+) -> OpenedPhoto:
     """Decodes a photo as `open_picture` does; a very large JPEG at half its size.
 
     Args:
         source: the encoded photo, or the path of its file.
         what: what to call the photo in an error; by default its path.
+        search_size: longer side at which faces will be looked for in it, pixels. A JPEG is then
+            decoded at the smallest fraction of its size that has 0.8 of that, which takes a fifth
+            of the time or less.
 
     Raises:
         DataError: as `open_picture`, but a JPEG may have `MAX_REDUCED_PIXELS`.
     """
-    return _open(source, what, PHOTO_FORMATS, upright=True, most_pixels=MAX_REDUCED_PIXELS)
+    return _open(source, what, PHOTO_FORMATS, True, MAX_REDUCED_PIXELS, search_size)
 
 
 def open_picture(
@@ -117,7 +126,7 @@ def open_picture(
             truncated or otherwise broken, or has more than `MAX_PIXELS` pixels or a side of more
             than `MAX_SIDE`.
     """
-    return _open(source, what, formats, upright, most_pixels=MAX_PIXELS).image
+    return _open(source, what, formats, upright, MAX_PIXELS).image
 
 
 def _open(
@@ -126,6 +135,7 @@ def _open(
     formats: Collection[str],
     upright: bool,
     most_pixels: int,
+    search_size: int | None = None,
 ) -> OpenedPhoto:
     what = what or ("a picture" if isinstance(source, bytes) else os.fspath(source))
     encoded = source if isinstance(source, bytes) else _read_bytes(source, what)
@@ -142,11 +152,18 @@ def _open(
                 raise DataError(
                     f"{what}: expected at most {MAX_PIXELS} pixels. Received: {width}x{height}"
                 )
-            if width * height > MAX_PIXELS:
-                picture.draft(None, (width // 2, height // 2))
+            fraction = 2 if width * height > MAX_PIXELS else 1
+            if search_size is not None and picture.format == "JPEG":
+                enough = max(size) / (_LEAST_SEARCHED * search_size)
+                fraction = max([fraction, *(each for each in (2, 4, 8) if each <= enough)])
+            if fraction > 1:
+                picture.draft(None, (width // fraction, height // fraction))
             has_pages = picture.format == "TIFF" and picture.is_animated
             image = pixels_of(picture, encoded, upright)
-            return OpenedPhoto(image, max(size) / max(image.shape[:2]), has_pages)
+            scale = max(size) / max(image.shape[:2])
+            more = fraction > 2 or (fraction == 2 and width * height <= MAX_PIXELS)
+            whole = functools.partial(open_photo, encoded, what) if more else None
+            return OpenedPhoto(image, scale, has_pages, whole)
     except DataError:
         raise
     except Image.UnidentifiedImageError as error:

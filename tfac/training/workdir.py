@@ -102,7 +102,9 @@ def check_initial_workdir(config: TrainConfig, info: RecordsInfo) -> None:
     names = {"model", "attribute_loss", *NETWORKS[config.model].options}
     pairs = {name: (getattr(there, name), getattr(config, name)) for name in sorted(names)}
     pairs["attributes"] = attributes, info.attributes
-    pairs["attribute_groups"] = groups.to_dict(), info.groups.to_dict()
+    # Rules do not make a network.
+    free = [dataclasses.replace(each, label_rules=()).to_dict() for each in (groups, info.groups)]
+    pairs["attribute_groups"] = tuple(free)
     if with_kept_backbone(there, folder).backbone == str(Path(config.backbone).resolve()):
         del pairs["backbone"]  # that run's own, given as the copy in its folder
     if config.trains_landmarks:
