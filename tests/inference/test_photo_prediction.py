@@ -1,7 +1,9 @@
+import io
 import tarfile
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.fixed_detector import FixedDetector
 from tfac.data.synthetic.drawing import draw_face
@@ -18,9 +20,9 @@ from tfac.photos.alignment import (
     apply,
     invert,
 )
-from tfac.photos.face_crops import FaceCrop, crop_faces, whole_crop
+from tfac.photos.face_crops import FaceCrop, crop_faces, faces_of, whole_crop
 from tfac.photos.face_detection import FaceDetector
-from tfac.photos.pictures import open_picture
+from tfac.photos.pictures import open_photo, open_picture
 
 
 class CountingPredictor:
@@ -160,3 +162,24 @@ def test_most_portraits_have_a_face_that_is_aligned(portraits):
         eyes = DLIB_68.eye_centres(again.landmarks(crop.image, rectangle))
         distances.append(np.abs(np.array(eyes) - (LEFT_EYE, RIGHT_EYE)).max())
     assert np.median(distances) < 2.5  # pixels
+
+
+def test_a_group_of_96_faces_is_found(real_faces):
+    photo = np.full((3000, 4000, 3), 128, np.uint8)
+    with tarfile.open(real_faces / "lfw" / "lfw-deepfunneled.tgz") as archive:
+        members = [member for member in archive if member.name.endswith(".jpg")]
+        for number, member in enumerate(members[:: len(members) // 96][:96]):
+            face = open_picture(archive.extractfile(member).read())[35:215, 35:215]
+            left, top = 14 + 333 * (number % 12), 30 + 366 * (number // 12)
+            photo[top : top + 300, left : left + 300] = Image.fromarray(face).resize((300, 300))
+    encoded = io.BytesIO()
+    Image.fromarray(photo).save(encoded, "JPEG", quality=90)
+    detector = FaceDetector(align_by="points")
+    found = faces_of(open_photo(encoded.getvalue(), search_size=detector.search_size), detector)
+    boxes = np.array([crop.rectangle for crop in found])
+    cells = (boxes[:, :2] + boxes[:, 2:]) / 2 - (14 + 150, 30 + 150)
+    inside = np.abs(cells - np.round(cells / (333, 366)) * (333, 366)).max(axis=1) < 75
+    places = {tuple(place) for place in np.round(cells[inside] / (333, 366)).astype(int)}
+    assert len(places) >= 94
+    # What else is found are mostly people behind those pictured.
+    assert len(boxes) - len(places) <= 8
