@@ -7,6 +7,7 @@ from tests.models.model_checks import create_tiny_backbone
 from tfac.errors import DataError
 from tfac.inference.calibration import Calibration
 from tfac.models import create_model
+from tfac.training import checkpoints
 from tfac.training.checkpoints import (
     Checkpoints,
     create_state,
@@ -65,10 +66,10 @@ def twice(tmp_path):
         return create_state(dense, keras.optimizers.SGD(0.1), UniformWeighting(3), NoPlateau(), 3)
 
     state = create()
-    checkpoints = Checkpoints(tmp_path, state)
+    saves = Checkpoints(tmp_path, state)
     for step in (1, 2):
         state.step.assign(step)
-        checkpoints.save()
+        saves.save()
     return tmp_path, create
 
 
@@ -108,10 +109,10 @@ def test_a_damaged_folder_goes_on_from_the_newest_whole_checkpoint(twice, damage
     damage(workdir / "checkpoints")
     assert has_checkpoint(workdir)
     state = create()
-    checkpoints = Checkpoints(workdir, state)
-    assert checkpoints.restore_latest() and int(state.step) == step
-    checkpoints.save()
-    checkpoints.save()
+    saves = Checkpoints(workdir, state)
+    assert saves.restore_latest() and int(state.step) == step
+    saves.save()
+    saves.save()
     assert tf.train.latest_checkpoint(str(workdir / "checkpoints")).endswith(f"ckpt-{step + 2}")
     assert len(list((workdir / "checkpoints").glob("ckpt-*.index"))) == 2
     assert not list((workdir / "checkpoints").glob("*_temp"))
@@ -124,6 +125,40 @@ def test_a_folder_whose_checkpoints_are_gone_is_no_new_one(twice):
     for read in (has_checkpoint, lambda workdir: Checkpoints(workdir, create())):
         with pytest.raises(DataError, match="checkpoints: expected a whole checkpoint"):
             read(workdir)
+
+
+@pytest.mark.parametrize("lost", ["*.index", "*.data-*"])
+def test_half_of_every_checkpoint_is_no_new_run_either(twice, lost):
+    folder = twice[0] / "checkpoints"
+    for path in (*folder.glob(lost), folder / "checkpoint"):
+        path.unlink()
+    with pytest.raises(DataError, match="checkpoints: expected a whole checkpoint"):
+        has_checkpoint(twice[0])
+
+
+def test_a_first_save_that_was_stopped_is_a_new_run(twice):
+    folder = twice[0] / "checkpoints"
+    for path in folder.iterdir():
+        if not path.name.startswith("ckpt-1.data-"):
+            path.unlink()
+    (folder / "ckpt-1.index.tempstate12").touch()
+    assert not has_checkpoint(twice[0])
+
+
+def test_nothing_in_the_folder_is_touched_before_the_first_save(twice):
+    workdir, create = twice
+    (workdir / "checkpoints" / "checkpoint").write_text("not a list")
+    (workdir / "checkpoints" / "ckpt-3_temp").mkdir()
+    Checkpoints(workdir, create()).restore_latest()
+    assert (workdir / "checkpoints" / "checkpoint").read_text() == "not a list"
+    assert (workdir / "checkpoints" / "ckpt-3_temp").is_dir()
+
+
+def test_the_disk_holds_a_checkpoint_before_training_goes_on(twice, monkeypatch):
+    told = []
+    monkeypatch.setattr(checkpoints, "flush", lambda *paths: told.extend(p.name for p in paths))
+    Checkpoints(twice[0], twice[1]()).save()
+    assert set(told) == {"ckpt-1.index", "ckpt-1.data-00000-of-00001", "checkpoints"}
 
 
 def test_missing_checkpoint_is_named(tmp_path):

@@ -1,6 +1,8 @@
+import os
+
 from PIL import Image
 
-from tfac.training.curves import changing_tags, draw_curves, read_series
+from tfac.training.curves import are_drawn, changing_tags, draw_curves, read_series
 from tfac.training.summaries import Summaries
 
 
@@ -15,6 +17,19 @@ def test_curves_come_from_the_summaries(tmp_path):
     draw_curves(tmp_path / "tensorboard", tmp_path / "curves.png")
     with Image.open(tmp_path / "curves.png") as picture:
         assert picture.width > 1000
+
+
+def test_a_picture_is_of_all_events_that_are_not_newer(tmp_path):
+    picture, events = tmp_path / "curves.png", tmp_path / "tensorboard"
+    events.mkdir()
+    assert not are_drawn(events, picture)
+    picture.touch()
+    for name in ("first", "second"):
+        (events / name).touch()
+        os.utime(events / name, (1e9, 1e9))
+    assert are_drawn(events, picture)
+    os.utime(picture, (1e9 - 1, 1e9 - 1))
+    assert not are_drawn(events, picture)
 
 
 def test_of_a_step_gone_over_again_the_last_value_counts(tmp_path):

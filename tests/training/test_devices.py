@@ -56,6 +56,9 @@ def test_one_device_gathers_its_own():
     np.testing.assert_array_equal(devices.gather(tf.constant([[1, 2]], tf.uint8)), [[1, 2]])
     assert devices.largest(15) == 15
     devices.require_same("the options", {"epochs": 1})
+    devices.refuse_together(None)
+    with pytest.raises(ConfigError, match="taken"):
+        devices.refuse_together(ConfigError("taken"))
 
 
 def test_an_error_of_a_single_process_is_left_alone():

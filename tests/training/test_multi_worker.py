@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from tests.forks import Fork
+from tfac.files import only_writer
 
 pytestmark = pytest.mark.slow
 
@@ -129,3 +130,11 @@ def test_workers_with_other_options_are_refused(train):
     statuses, errors, _ = train("other", each=each)
     assert statuses == [1, 1]
     assert all("must be the same for every worker" in error for error in errors)
+
+
+def test_workers_end_where_their_workdir_is_taken(train, tmp_path):
+    with only_writer(tmp_path / "taken", "workdir"):
+        statuses, errors, _ = train("taken")
+    assert statuses == [1, 1]
+    assert "taken: another process is writing to it" in errors[0]
+    assert "another worker cannot go on, and says why" in errors[1]

@@ -1,3 +1,4 @@
+import contextlib
 import dataclasses
 import functools
 import json
@@ -155,6 +156,41 @@ def test_two_processes_do_not_train_in_one_workdir(tiny_records, tmp_path):
     assert not (tmp_path / "a").exists()
 
 
+def files(folder):
+    """The files in a folder, and when each was written."""
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture
+def read_only(monkeypatch):
+    """Nothing can be written to workdirs; permissions would not keep root from it."""
+
+    @contextlib.contextmanager
+    def refuse(folder, flag):
+        raise DataError(f"{flag} {folder}: cannot be written: Read-only file system")
+        yield
+
+    monkeypatch.setattr(run_module, "only_writer", refuse)
+
+
+def test_a_finished_run_may_be_read_only_and_one_that_has_not_ended_not(
+    tiny_records, finished_run, tmp_path, read_only
+):
+    config, workdir, state = finished_run
+    before = files(workdir)
+    assert_same(state, run(tiny_records, workdir, config))
+    assert files(workdir) == before
+    begun = tmp_path / "begun"
+    shutil.copytree(workdir, begun)
+    for checkpoint in (begun / "checkpoints").glob("ckpt-2.*"):
+        checkpoint.unlink()
+    for folder in (begun, tmp_path / "new"):
+        before = files(folder)
+        with pytest.raises(DataError, match="workdir .* cannot be written"):
+            run(tiny_records, folder, config)
+        assert files(folder) == before
+
+
 @pytest.mark.parametrize(
     "options",
     [
@@ -171,6 +207,18 @@ def test_a_finished_run_goes_on_to_more_epochs_as_if_asked_for_at_once(
     assert int(run(tiny_records, tmp_path / "longer", shorter).step) == 3
     assert_same(whole, run(tiny_records, tmp_path / "longer", config))
     assert load_trained_network(tmp_path / "longer").training["epochs"] == 4
+
+
+def test_more_epochs_are_written_down_once_the_checkpoint_was_read(tiny_records, tmp_path):
+    options = {"schedule": "constant", "weighting": "uniform", "thresholds": "exact", "epochs": 1}
+    config = dataclasses.replace(CONFIG, **options)
+    run(tiny_records, tmp_path, config)
+    for data in (tmp_path / "checkpoints").glob("*.data-*"):
+        data.write_bytes(data.read_bytes()[:20])
+    before = files(tmp_path)
+    with pytest.raises(DataError, match="cannot restore the checkpoint"):
+        run(tiny_records, tmp_path, dataclasses.replace(config, epochs=2))
+    assert files(tmp_path) == before
 
 
 @pytest.mark.parametrize(
