@@ -1,7 +1,10 @@
 import pytest
+import tensorflow as tf
 from model_samples import model_of
 
 pytest.importorskip("tensorflow_serving")
+
+from tensorflow_serving.apis import prediction_log_pb2
 
 from pipelines.components.infra_validator import infra_validator
 from pipelines.engine.artifacts import InfraBlessing
@@ -48,3 +51,18 @@ def test_export_with_too_many_warm_up_requests_is_not_blessed(tiny_export, tmp_p
     requests.write_bytes(requests.read_bytes() * 101)
     (reason,) = validate(model, tmp_path / "b").properties["reasons"]
     assert "expected at most 1000 requests" in reason
+
+
+def test_export_with_a_warm_up_request_for_an_unknown_signature_is_not_blessed(
+    tiny_export, tmp_path
+):
+    model = model_of(tiny_export, tmp_path / "model")
+    (requests,) = model.path.glob("saved_model/tiny/1/assets.extra/tf_serving_warmup_requests")
+    log = prediction_log_pb2.PredictionLog.FromString(
+        next(tf.data.TFRecordDataset(str(requests)).as_numpy_iterator())
+    )
+    log.predict_log.request.model_spec.signature_name = "unheard_of"
+    with tf.io.TFRecordWriter(str(requests)) as writer:
+        writer.write(log.SerializeToString())
+    (reason,) = validate(model, tmp_path / "b").properties["reasons"]
+    assert reason.startswith("TensorFlow alone cannot use it: ") and "unheard_of" in reason
