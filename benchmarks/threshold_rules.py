@@ -20,9 +20,9 @@ import numpy as np
 from absl import app, flags
 from reporting import about
 
+from tfac.data.records.frequencies import count_shown
 from tfac.data.records.info import read_info
 from tfac.data.records.pipeline import evaluation_dataset, read_batches
-from tfac.evaluation.frequencies import count_shown
 from tfac.evaluation.report import summarise
 from tfac.evaluation.split_scores import SplitScores, score_split
 from tfac.inference.calibration import fit_calibration

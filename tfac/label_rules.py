@@ -128,11 +128,8 @@ def celeba_rules(attributes: tuple[str, ...]) -> tuple[LabelRule, ...]:
     for entry in read_json(_CELEBA_RULES, "label rules as JSON")["label_rules"]:
         rule = _parse(entry)
         known = tuple(name for name in rule.names if name in attributes)
-        if rule.condition not in (None, *attributes):
-            continue
-        if known == rule.names or (
-            len(known) > {"at_most_one": 1, "none_of": 0}.get(rule.kind, len(known))
-        ):
+        least = {"at_most_one": 2, "none_of": 1, "any_of": len(rule.names)}[rule.kind]
+        if len(known) >= least and rule.condition in (None, *attributes):
             rules.append(dataclasses.replace(rule, names=known))
     return tuple(rules)
 

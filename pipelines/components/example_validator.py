@@ -13,8 +13,9 @@ from pipelines.components.schema_gen import SCHEMA_FILE
 from pipelines.components.statistics_gen import read_statistics
 from pipelines.engine.artifacts import ExampleAnomalies, ExampleStatistics, Input, Output, Schema
 from pipelines.engine.component import component
+from tfac.data.records.frequencies import frequency_difference
 from tfac.data_report.schema import find_anomalies, read_schema
-from tfac.data_report.summary import DataSetSummary, SplitSummary, frequency_difference
+from tfac.data_report.summary import DataSetSummary, SplitSummary
 from tfac.files import whole_file, write_json
 
 ANOMALIES_FILE, PROTO_FILE = "anomalies.json", "anomalies.pb"

@@ -113,8 +113,9 @@ def _evaluate(
     """Returns the report that the flags ask for, and what it is of."""
     import numpy as np
 
+    from tfac.attributes import attribute_indices
+    from tfac.data.records.frequencies import count_shown, describe_changes, read_frequencies
     from tfac.data.records.pipeline import evaluation_dataset, read_batches
-    from tfac.evaluation.frequencies import describe_changes, read_frequencies
     from tfac.evaluation.report import summarise
     from tfac.evaluation.slices import parse_slices
     from tfac.evaluation.split_scores import score_split
@@ -130,7 +131,7 @@ def _evaluate(
         batches = read_batches(dataset, info, split)
         return score_split(network, _with_progress(batches, info.splits[split]), info)
 
-    split_scores = score(_SPLIT.value)
+    split_scores, chooser = score(_SPLIT.value), None
     thresholds, rule = network.thresholds, _THRESHOLDS.value
     if rule == "trained":
         moved = network.training["thresholds"] != "fixed"
@@ -145,9 +146,14 @@ def _evaluate(
         else:
             thresholds = choose_thresholds(rule, *known)
     if chosen_on in info.splits and chosen_on != _SPLIT.value:
-        counts = [count_labels(info, split, True) for split in (chosen_on, _SPLIT.value)]
-        here, there = ((each.positives, each.positives + each.negatives) for each in counts)
-        changes = describe_changes(info.attributes, chosen_on, here, _SPLIT.value, there)
+        if chooser is None:
+            found = count_labels(info, chosen_on, True)
+            columns = attribute_indices(network.attributes, info.attributes)
+            here = found.positives[columns], (found.positives + found.negatives)[columns]
+        else:
+            here = count_shown(chooser.labels, chooser.label_mask)
+        there = count_shown(split_scores.labels, split_scores.label_mask)
+        changes = describe_changes(network.attributes, chosen_on, here, _SPLIT.value, there)
         if changes:
             print(f"warning: {changes}. Thresholds of one may be wrong for the other", flush=True)
     if network.consistent:

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 from tensorflow_metadata.proto.v0 import schema_pb2
 
+from tfac.data.records.frequencies import frequency_difference
 from tfac.data.records.info import RecordsInfo
 from tfac.data_report.duplicates import exact_duplicates, near_duplicates
 from tfac.data_report.schema import find_anomalies
 from tfac.data_report.statistics import SplitStatistics
-from tfac.data_report.summary import SplitSummary, frequency_difference
+from tfac.data_report.summary import SplitSummary
 from tfac.label_rules import LabelRule
 
 _LEAST_CONTRAST = 2.0  # standard deviation of the brightness, of 255

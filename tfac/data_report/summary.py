@@ -242,23 +242,6 @@ def phi(both: np.ndarray, count: np.ndarray, first: np.ndarray) -> np.ndarray:
         return covariance / np.sqrt(variance * variance.T)
 
 
-def frequency_difference(first: tuple[int, int], second: tuple[int, int]) -> tuple[float, float]:
-    """Returns how far two frequencies are apart: in points of percent and standard deviations.
-
-    Args:
-        first: how often the attribute is shown, and in how many pictures it is annotated.
-        second: the same elsewhere.
-    """
-    (a, n), (b, m) = first, second
-    if not n or not m:
-        return 0.0, 0.0
-    points, pooled = 100 * abs(a / n - b / m), (a + b) / (n + m)
-    deviation = 100 * math.sqrt(pooled * (1 - pooled) * (1 / n + 1 / m))
-    if not points:
-        return 0.0, 0.0
-    return points, points / deviation if deviation else math.inf
-
-
 def _as_lists(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {name: _as_lists(each) for name, each in value.items()}

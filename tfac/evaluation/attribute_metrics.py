@@ -85,7 +85,7 @@ def calibration_error(
         Guo et al., On calibration of modern neural networks (2017), Eq. 3.
     """
     counted = np.asarray(label_mask) > 0.5
-    bins = np.minimum((probabilities * _BINS).astype(int), _BINS - 1)
+    bins = _bins(probabilities)
     distances = np.where(counted, probabilities - labels, 0)
     of_bins = [np.abs(np.where(bins == b, distances, 0).sum(axis=0)) for b in range(_BINS)]
     return _share(np.sum(of_bins, axis=0), counted.sum(axis=0))
@@ -100,10 +100,14 @@ def reliability(
     """
     counted = np.asarray(label_mask) > 0.5
     labels, probabilities = np.asarray(labels)[counted], np.asarray(probabilities)[counted]
-    bins = np.minimum((probabilities * _BINS).astype(int), _BINS - 1)
+    bins = _bins(probabilities)
     count = np.bincount(bins, minlength=_BINS)
     sums = [np.bincount(bins, values, _BINS)[count > 0] for values in (probabilities, labels)]
     return sums[0] / count[count > 0], sums[1] / count[count > 0]
+
+
+def _bins(probabilities: np.ndarray) -> np.ndarray:
+    return np.minimum((probabilities * _BINS).astype(int), _BINS - 1)
 
 
 def single_class_attributes(metrics: dict[str, np.ndarray]) -> np.ndarray:

@@ -34,10 +34,9 @@ class ConsistentAnswers:
     """
 
     def __init__(self, attributes: Sequence[str], rules: Sequence[LabelRule]):
-        joined = [_allowed(names, rules) for names in _joined(attributes, rules)]
         self._parts = [
-            (attribute_indices(names, attributes), allowed.astype("float32"))
-            for names, allowed in joined
+            (attribute_indices(names, attributes), _allowed(names, rules))
+            for names in _joined(attributes, rules)
         ]
         used = [column for columns, _ in self._parts for column in columns]
         alone = [column for column in range(len(attributes)) if column not in used]
@@ -74,8 +73,8 @@ def _joined(attributes: Sequence[str], rules: Sequence[LabelRule]) -> list[list[
     return [[name for name in attributes if name in group] for group in groups]
 
 
-def _allowed(names: list[str], rules: Sequence[LabelRule]) -> tuple[list[str], np.ndarray]:
-    """Returns the names and the combinations of them that break no rule, bool [K, n].
+def _allowed(names: list[str], rules: Sequence[LabelRule]) -> np.ndarray:
+    """Returns the combinations of attributes that break no rule, 0 or 1 as float32 [K, n].
 
     Combinations of fewer attributes come first, so that of equally probable ones these are taken.
     """
@@ -96,4 +95,4 @@ def _allowed(names: list[str], rules: Sequence[LabelRule]) -> tuple[list[str], n
             f"label rules: expected 1 to {_MOST_ALLOWED} combinations of {', '.join(names)} that "
             f"break none. Received: {allowed.sum()}"
         )
-    return names, every[allowed].astype(bool)
+    return every[allowed].astype(np.float32)

@@ -85,9 +85,9 @@ class TrainedNetwork:
             groups = default_groups(attributes)
             if "part_groups" in metadata:
                 by_kind = {
-                    "part_groups": metadata["part_groups"],
                     "subjective_attributes": metadata["attribute_groups"]["subjective"],
-                    "label_rules": metadata.get("label_rules", []),
+                    # Exports of earlier versions have no rules: CelebA's, as for their data.
+                    **{k: metadata[k] for k in ("part_groups", "label_rules") if k in metadata},
                 }
                 groups = AttributeGroups.from_dict(by_kind, attributes)
             scheme = metadata["landmark_scheme"]

@@ -152,17 +152,16 @@ def _open(
                 raise DataError(
                     f"{what}: expected at most {MAX_PIXELS} pixels. Received: {width}x{height}"
                 )
-            fraction = 2 if width * height > MAX_PIXELS else 1
+            fraction = least = 2 if width * height > MAX_PIXELS else 1
             if search_size is not None and picture.format == "JPEG":
                 enough = max(size) / (_LEAST_SEARCHED * search_size)
-                fraction = max([fraction, *(each for each in (2, 4, 8) if each <= enough)])
+                fraction = max([least, *(each for each in (2, 4, 8) if each <= enough)])
             if fraction > 1:
                 picture.draft(None, (width // fraction, height // fraction))
             has_pages = picture.format == "TIFF" and picture.is_animated
             image = pixels_of(picture, encoded, upright)
             scale = max(size) / max(image.shape[:2])
-            more = fraction > 2 or (fraction == 2 and width * height <= MAX_PIXELS)
-            whole = functools.partial(open_photo, encoded, what) if more else None
+            whole = functools.partial(open_photo, encoded, what) if fraction > least else None
             return OpenedPhoto(image, scale, has_pages, whole)
     except DataError:
         raise

@@ -9,6 +9,7 @@ import keras
 import tensorflow as tf
 from absl import logging
 
+from tfac.data.records.frequencies import count_shown, describe_changes
 from tfac.data.records.info import RecordsInfo, read_info
 from tfac.data.records.pipeline import (
     PREFETCHED_BATCHES,
@@ -17,7 +18,6 @@ from tfac.data.records.pipeline import (
     train_dataset,
 )
 from tfac.errors import ConfigError, DataError, TrainingError
-from tfac.evaluation.frequencies import count_shown, describe_changes
 from tfac.files import only_writer
 from tfac.inference.predict_step import create_predict_step
 from tfac.losses import AttributeLoss, PartGuidance, get_attribute_loss

@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from tfac.data.records.frequencies import count_shown
 from tfac.errors import ConfigError
-from tfac.evaluation.frequencies import count_shown
 from tfac.inference.calibration import fit_calibration, logit
 
 ThresholdRule = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray, int], np.ndarray]

@@ -3,8 +3,8 @@ import json
 import numpy as np
 import pytest
 
+from tfac.data.records.frequencies import count_shown, describe_changes, read_frequencies
 from tfac.errors import ConfigError, DataError
-from tfac.evaluation.frequencies import count_shown, describe_changes, read_frequencies
 
 NAMES = ("Bald", "Young", "Smiling")
 

@@ -1,5 +1,6 @@
 """Whether attributes are as frequent in one split as in another."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -8,8 +9,7 @@ from tfac.errors import ConfigError
 from tfac.files import read_json
 
 # Differences of frequencies that are said: larger than this, and than chance explains.
-_POINTS = 0.02
-_STANDARD_ERRORS = 4
+_POINTS, _DEVIATIONS = 2, 4
 _MOST_NAMED = 10
 
 Counts = tuple[np.ndarray, np.ndarray]  # true labels [A], and labels that count [A]
@@ -21,13 +21,30 @@ def count_shown(labels: np.ndarray, label_mask: np.ndarray) -> Counts:
     return (counted & (np.asarray(labels) > 0.5)).sum(axis=0), counted.sum(axis=0)
 
 
+def frequency_difference(first: tuple[int, int], second: tuple[int, int]) -> tuple[float, float]:
+    """Returns how far two frequencies are apart: in points of percent and standard deviations.
+
+    Args:
+        first: how often the attribute is shown, and in how many pictures it is annotated.
+        second: the same elsewhere.
+    """
+    (a, n), (b, m) = first, second
+    if not n or not m:
+        return 0.0, 0.0
+    points, pooled = 100 * abs(a / n - b / m), (a + b) / (n + m)
+    deviation = 100 * math.sqrt(pooled * (1 - pooled) * (1 / n + 1 / m))
+    if not points:
+        return 0.0, 0.0
+    return points, points / deviation if deviation else math.inf
+
+
 def describe_changes(
     attributes: Sequence[str], first: str, here: Counts, second: str, there: Counts
 ) -> str:
     """Returns which attributes are more or less frequent in one split than in another.
 
     Those are named, the largest difference first, whose share differs by 2 points and by 4 standard
-    errors or more; "" where none does.
+    deviations or more; "" where none does.
 
     Args:
         attributes: names [A].
@@ -36,17 +53,16 @@ def describe_changes(
         second: name of the other, whose counts are `there`.
         there: its counts.
     """
-    known = (here[1] > 0) & (there[1] > 0)
-    counts = np.maximum([here[1], there[1]], 1)
-    shares = np.array([here[0], there[0]]) / counts
-    pooled = (here[0] + there[0]) / counts.sum(axis=0)
-    error = np.sqrt(pooled * (1 - pooled) * (1 / counts).sum(axis=0))
-    difference = np.where(known, np.abs(shares[0] - shares[1]), 0)
-    differs = difference >= np.maximum(_POINTS, _STANDARD_ERRORS * error)
-    if not differs.any():
+    found = []
+    for a, name in enumerate(attributes):
+        counts = [(shown[a], count[a]) for shown, count in (here, there)]
+        points, deviations = frequency_difference(*counts)
+        if points >= _POINTS and deviations >= _DEVIATIONS:
+            shares = " and ".join(f"{shown / count:.1%}" for shown, count in counts)
+            found.append((points, f"{name} {shares}"))
+    if not found:
         return ""
-    order = [a for a in np.argsort(-difference) if differs[a]]
-    named = [f"{attributes[a]} {shares[0][a]:.1%} and {shares[1][a]:.1%}" for a in order]
+    named = [text for _, text in sorted(found, key=lambda each: -each[0])]
     more = f", and {len(named) - _MOST_NAMED} more" if len(named) > _MOST_NAMED else ""
     return (
         f"{len(named)} attributes are not as frequent in the labels of {first} "
