@@ -23,6 +23,7 @@ from reporting import about
 from tfac.data.records.frequencies import count_shown
 from tfac.data.records.info import read_info
 from tfac.data.records.pipeline import evaluation_dataset, read_batches
+from tfac.evaluation.attribute_metrics import calibration_error
 from tfac.evaluation.report import summarise
 from tfac.evaluation.split_scores import SplitScores, score_split
 from tfac.inference.calibration import fit_calibration
@@ -49,6 +50,7 @@ def main(argv: Sequence[str]) -> None:
     del argv
     info = read_info(_DATA_DIR.value)
     results: dict[str, dict[str, list[list[float]]]] = {}
+    errors: dict[str, list[list[float]]] = {}  # points: as they come, calibrated, by their own
     for workdir in _WORKDIRS.value:
         network = load_trained_network(Path(workdir))
         scores = {}
@@ -56,16 +58,20 @@ def main(argv: Sequence[str]) -> None:
             batches = evaluation_dataset(info, split, image_size=network.image_size, batch_size=64)
             scores[split] = score_split(network, read_batches(batches, info, split), info)
         for chosen_on, judged_on in (_SPLITS, _SPLITS[::-1]):
-            way = results.setdefault(f"{chosen_on} to {judged_on}", {})
-            for rule, quality in _judge(network, scores[chosen_on], scores[judged_on]):
-                way.setdefault(rule, []).append(quality)
+            way, both = f"{chosen_on} to {judged_on}", (scores[chosen_on], scores[judged_on])
+            errors.setdefault(way, []).append(_calibration_errors(network, *both))
+            for rule, quality in _judge(network, *both):
+                results.setdefault(way, {}).setdefault(rule, []).append(quality)
         print(f"judged {workdir}", flush=True)
     output = Path(_OUTPUT_DIR.value)
     output.mkdir(parents=True, exist_ok=True)
     versions = about(("tensorflow", "keras", "tfac"))
-    (output / "threshold_rules.json").write_text(json.dumps({**versions, **results}, indent=1))
-    (output / "threshold_rules.md").write_text(_table(results))
-    print(_table(results), f"wrote {output}/threshold_rules.json and .md", sep="\n")
+    (output / "threshold_rules.json").write_text(
+        json.dumps({**versions, **results, "calibration errors": errors}, indent=1)
+    )
+    table = _table(results) + _sentence(errors)
+    (output / "threshold_rules.md").write_text(table)
+    print(table, f"wrote {output}/threshold_rules.json and .md", sep="\n")
 
 
 def _judge(network: TrainedNetwork, chosen_on: SplitScores, judged_on: SplitScores):
@@ -99,6 +105,27 @@ def _judge(network: TrainedNetwork, chosen_on: SplitScores, judged_on: SplitScor
         )
         yield f"{rule}, on nine tenths of the judged", quality(parts[fold])
         yield f"{rule}, on the judged", quality(choose_thresholds(rule, *own))
+
+
+def _calibration_errors(
+    network: TrainedNetwork, chosen_on: SplitScores, judged_on: SplitScores
+) -> list[float]:
+    """Returns the expected calibration error without, with, and with a calibration of its own."""
+    turns = network.attribute_loss, *(fit_calibration(*_known(s)) for s in (chosen_on, judged_on))
+    found = [np.asarray(turn.probabilities(judged_on.scores)) for turn in turns]
+    labels, mask = judged_on.labels, judged_on.label_mask
+    return [100 * float(np.mean(calibration_error(labels, each, mask))) for each in found]
+
+
+def _sentence(errors) -> str:
+    lines = []
+    for way, of_way in errors.items():
+        without, calibrated, own = np.mean(of_way, axis=0)
+        lines.append(
+            f"\nCalibration error, {way}: {without:.2f} points without calibration, "
+            f"{calibrated:.2f} with that of the other split, {own:.2f} with its own.\n"
+        )
+    return "".join(lines)
 
 
 def _known(scores: SplitScores) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
